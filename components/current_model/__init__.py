@@ -1,0 +1,1 @@
+"""Finds the model that is in use, the baseline of the gates."""

@@ -1,0 +1,117 @@
+"""Reads a push destination: which version is current, and what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+
+from tfx.dsl.io import fileio
+
+from configs.errors import UserError
+
+CURRENT = "CURRENT"
+VERSIONS = "versions"
+MANIFEST = "manifest.json"
+BUNDLE = "bundle"
+SAVED_MODEL = os.path.join("training", "saved_model")
+SAVED_MODEL_FILE = "saved_model.pb"
+TFLITE_FILE = "model.tflite"
+
+NOTHING_PUSHED = "none"
+
+_VERSION = re.compile(r"[1-9][0-9]*")
+
+
+def current_version(push_destination: str) -> int | None:
+    """The version that ``CURRENT`` names; None where nothing is pushed.
+
+    Args:
+      push_destination: a local folder or any that TFX's fileio reaches; it need not
+        exist.
+
+    Raises:
+      UserError: if ``CURRENT`` is no version's number, or that version is not there.
+    """
+    pointer = os.path.join(push_destination, CURRENT)
+    if not fileio.exists(pointer):
+        return None
+    content = _read(pointer)
+    text = content.decode("utf-8", "replace").strip()
+    if not _VERSION.fullmatch(text):
+        raise UserError(
+            f"{pointer}: {text[:40]!r} names no version. Expected the number of a "
+            f"folder in {os.path.join(push_destination, VERSIONS)}"
+        )
+    version = int(text)
+    if not fileio.isdir(version_dir(push_destination, version)):
+        raise UserError(
+            f"{pointer}: names version {version}, which is missing in "
+            f"{os.path.join(push_destination, VERSIONS)}. Expected one of "
+            f"{_versions(push_destination) or 'none: nothing is there'}"
+        )
+    return version
+
+
+def current_digest(push_destination: str) -> str:
+    """SHA-256 of the current version's manifest, ``"none"`` where nothing is pushed.
+
+    The manifest holds the digest of every file of its bundle and the version's number,
+    so the digest tells a rollback, a push and a deletion, which the pointer's text
+    alone does not: after a deletion the first version is 1 again.
+
+    Raises:
+      UserError: if ``CURRENT`` is broken or the version has no manifest.
+    """
+    version = current_version(push_destination)
+    if version is None:
+        return NOTHING_PUSHED
+    manifest = os.path.join(version_dir(push_destination, version), BUNDLE, MANIFEST)
+    _require(manifest, version)
+    return hashlib.sha256(_read(manifest)).hexdigest()
+
+
+def current_models(push_destination: str) -> tuple[str, str] | None:
+    """Folders of the current SavedModel and bundle; None where nothing is pushed.
+
+    Raises:
+      UserError: if ``CURRENT`` is broken or the version lacks one of the two.
+    """
+    version = current_version(push_destination)
+    if version is None:
+        return None
+    folder = version_dir(push_destination, version)
+    saved_model = os.path.join(folder, SAVED_MODEL)
+    bundle = os.path.join(folder, BUNDLE)
+    _require(os.path.join(saved_model, SAVED_MODEL_FILE), version)
+    _require(os.path.join(bundle, TFLITE_FILE), version)
+    _require(os.path.join(bundle, MANIFEST), version)
+    return saved_model, bundle
+
+
+def version_dir(push_destination: str, version: int) -> str:
+    """Folder of a version."""
+    return os.path.join(push_destination, VERSIONS, str(version))
+
+
+def _require(path: str, version: int) -> None:
+    if not fileio.exists(path):
+        raise UserError(
+            f"{path}: missing, though version {version} is the current one. Expected a "
+            "whole version: restore it, or point CURRENT to another"
+        )
+
+
+def _read(path: str) -> bytes:
+    with fileio.open(path, "rb") as file:
+        content: bytes = file.read()
+    return content
+
+
+def _versions(push_destination: str) -> str:
+    folder = os.path.join(push_destination, VERSIONS)
+    if not fileio.isdir(folder):
+        return ""
+    names = [str(name).rstrip("/") for name in fileio.listdir(folder)]
+    numbers = sorted(int(name) for name in names if _VERSION.fullmatch(name))
+    return ", ".join(map(str, numbers))

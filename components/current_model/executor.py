@@ -1,0 +1,44 @@
+"""Copies the current version's models into artifacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components.current_model import current
+from configs.errors import UserError
+
+
+class Executor(base_executor.BaseExecutor):
+    """Leaves both artifacts' folders empty where nothing is pushed."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        destination = exec_properties["push_destination"]
+        expected = exec_properties.get("current_digest")
+        if expected and current.current_digest(destination) != expected:
+            # Else the cache would give this model for the other one's digest.
+            raise UserError(
+                f"push destination {destination}: its current version has changed "
+                "since the run began. Expected no push or rollback meanwhile: run again"
+            )
+        outputs = [
+            artifact_utils.get_single_uri(output_dict[key])
+            for key in ("model", "tflite_model")
+        ]
+        for uri in outputs:
+            fileio.makedirs(uri)
+        models = current.current_models(destination)
+        if models is None:
+            return
+        for source, uri in zip(models, outputs, strict=True):
+            io_utils.copy_dir(source, path_utils.serving_model_dir(uri))

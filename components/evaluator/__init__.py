@@ -1,0 +1,1 @@
+"""The gates: no model is pushed that is not good enough."""

@@ -1,0 +1,108 @@
+"""What each gate measures, and what binds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from configs import features
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+SLICE_FEATURE = "history_length"
+EXAMPLE_COUNT = "example_count"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a gate.
+
+    Attributes:
+      name: as configurations, manifests and reports have it, e.g. ``hr_10_test``.
+      kind: see `components.evaluator.rank_metric.RankMetric`.
+      k: its K; 0 for no limit.
+    """
+
+    name: str
+    kind: str
+    k: int
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.kind == "mean_rank"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What binds a metric on all examples of the test split; None where nothing does.
+
+    Attributes:
+      lower_bound: the least value that passes.
+      upper_bound: the largest value that passes.
+      max_regression: how much worse than the baseline's value may be.
+    """
+
+    lower_bound: float | None = None
+    upper_bound: float | None = None
+    max_regression: float | None = None
+
+
+def gate_metrics(config: pb.RecommenderConfig, gate: pb.Gate) -> list[Metric]:
+    """The metrics that a gate reports, in the order of reports.
+
+    The .tflite file answers its top K only, so its gate has no mean rank, and its MRR
+    ends at the largest K of ``eval.eval_top_k`` and is named by it.
+    """
+    top_k = features.eval_top_k(config)
+    metrics = [
+        Metric(f"{kind}_{k}_test", kind, k) for kind in ("hr", "ndcg") for k in top_k
+    ]
+    if gate == pb.TFLITE:
+        return [*metrics, Metric(f"mrr_{top_k[-1]}_test", "mrr", top_k[-1])]
+    return [
+        *metrics,
+        Metric("mrr_test", "mrr", 0),
+        Metric("mean_rank_test", "mean_rank", 0),
+    ]
+
+
+def gate_limits(config: pb.RecommenderConfig, gate: pb.Gate) -> dict[str, Limits]:
+    """What binds a gate, by metric; of several bounds on one metric the strictest.
+
+    Raises:
+      UserError: if no absolute bound binds the gate, or one names a metric that the
+        gate does not have.
+    """
+    known = {metric.name for metric in gate_metrics(config, gate)}
+    limits: dict[str, Limits] = {}
+    for bound in features.gate_bounds(config, gate):
+        if bound.metric not in known:
+            raise UserError(
+                f"eval.bounds: {bound.metric!r} is no metric of the "
+                f"{pb.Gate.Name(gate)} gate. Expected one of {', '.join(sorted(known))}"
+            )
+        before = limits.get(bound.metric, Limits())
+        limits[bound.metric] = Limits(
+            _strictest(max, before.lower_bound, bound, "lower_bound"),
+            _strictest(min, before.upper_bound, bound, "upper_bound"),
+            _strictest(min, before.max_regression, bound, "max_regression"),
+        )
+    if all(v.lower_bound is None and v.upper_bound is None for v in limits.values()):
+        raise UserError(
+            f"eval.bounds: no absolute bound for the {pb.Gate.Name(gate)} gate. "
+            "Expected a lower_bound or upper_bound: without one a first run lets every "
+            "model through"
+        )
+    return limits
+
+
+def _strictest(
+    choose: Callable[[float, float], float],
+    before: float | None,
+    bound: pb.MetricBound,
+    field: str,
+) -> float | None:
+    if not bound.HasField(field):
+        return before
+    value = float(getattr(bound, field))
+    return value if before is None else choose(before, value)

@@ -1,0 +1,198 @@
+"""Ranks of the label from the .tflite file itself, for TFX's Evaluator.
+
+The file is run as a device runs it: from its bundle, by the device's client, one row
+at a time. Raw examples become tensors through the bundle's own vocabularies, so that an
+old baseline is judged by what it knows.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.utils import io_utils
+
+from components.evaluator.top_k_rank import MISS, top_k_rank
+from configs.errors import UserError
+from configs.features import FIRST_TERM_ID, LABEL, SEEN
+from pocketrec_device import Bundle, BundleError, Recommender, RequestError
+from pocketrec_device.features import catalogue_key, item_id_type, tensors_from_example
+
+
+class BundleRanker:
+    """Ranks labels with a bundle.
+
+    Args:
+      bundle: a loaded bundle.
+
+    Raises:
+      pocketrec_device.BundleError: if LiteRT cannot run its model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._recommender = Recommender(bundle)
+        self._id_type = item_id_type(bundle.inputs)
+        self._index = recommendable_items(bundle)
+        self._complete = bundle.num_predictions >= len(self._index)
+
+    def rank(self, columns: Mapping[str, Sequence[Any]]) -> float:
+        """The rank of an example's label, infinite where the bundle misses it.
+
+        A label that the user has had before is taken off the items to leave out. One in
+        the context of a model that leaves out its context stays a miss: no input of a
+        device could undo that.
+
+        Args:
+          columns: raw values of one example by column.
+
+        Raises:
+          pocketrec_device.RequestError: if a column that the model needs is missing or
+            of another type.
+        """
+        label = columns[LABEL + self._bundle.item_field][0]
+        index = self._index.get(catalogue_key(label, self._id_type))
+        if index is None:
+            return MISS
+        seen = SEEN + self._bundle.item_field
+        if seen in columns:
+            others = [item for item in columns[seen] if item != label]
+            columns = {**columns, seen: others}
+        ids, scores = self._recommender.predict(
+            tensors_from_example(
+                self._bundle.inputs, columns, self._bundle.vocabularies
+            )
+        )
+        return top_k_rank(ids, scores, index, self._complete)
+
+
+def recommendable_items(bundle: Bundle) -> dict[str, int]:
+    """The index of every item that a bundle may recommend, by raw id.
+
+    With a vocabulary, index 1 is out of vocabulary and stands for no one item; without
+    one the raw ids are the indices, and 1 is an item as any.
+    """
+    items = bundle.items.values()
+    raw = all(item.id == str(item.index) for item in items)
+    return {item.id: item.index for item in items if raw or item.index >= FIRST_TERM_ID}
+
+
+def check_top_k(bundle: Bundle, top_k: int) -> None:
+    """Refuses to judge a bundle by more predictions than it exports.
+
+    Raises:
+      UserError: if `top_k` is more, unless the bundle exports its whole catalogue.
+    """
+    exported = bundle.num_predictions
+    if top_k > exported and exported < len(recommendable_items(bundle)):
+        raise UserError(
+            f"eval.eval_top_k: {top_k} is not allowed. Expected at most {exported}, as "
+            f"many predictions as the .tflite file in {bundle.path} answers"
+        )
+
+
+def largest_k(eval_config: config_pb2.EvalConfig) -> int:
+    """The largest K of the metrics of an evaluation, 0 if none has one."""
+    return max(
+        (
+            json.loads(metric.config or "{}").get("k", 0)
+            for spec in eval_config.metrics_specs
+            for metric in spec.metrics
+        ),
+        default=0,
+    )
+
+
+def custom_extractors(
+    eval_shared_model: Any,
+    eval_config: config_pb2.EvalConfig,
+    tensor_adapter_config: Any,
+) -> list[tfma.extractors.Extractor]:
+    """Called by TFX's Evaluator: its usual extractors, with ours for the predictions.
+
+    Raises:
+      UserError: if a bundle is broken or exports too few predictions.
+    """
+    models = eval_shared_model if isinstance(eval_shared_model, list) else None
+    paths = {m.model_name or "": m.model_path for m in models or [eval_shared_model]}
+    for path in paths.values():
+        check_top_k(load_bundle(path), largest_k(eval_config))
+    predict = tfma.extractors.Extractor(
+        "PredictTFLiteRank", beam.ParDo(_PredictRanks(paths))
+    )
+    extractors: list[tfma.extractors.Extractor] = tfma.default_extractors(
+        eval_shared_model=eval_shared_model,
+        eval_config=eval_config,
+        tensor_adapter_config=tensor_adapter_config,
+        custom_predict_extractor=predict,
+    )
+    return extractors
+
+
+def load_bundle(path: str) -> Bundle:
+    """Loads a bundle from a local folder or any that TFX's fileio reaches.
+
+    Raises:
+      UserError: if it is broken.
+    """
+    try:
+        if "://" not in path:
+            return Bundle.load(path)
+        with tempfile.TemporaryDirectory() as folder:
+            io_utils.copy_dir(path, folder)
+            return Bundle.load(folder)
+    except BundleError as error:
+        raise UserError(f"the .tflite gate: {error}") from error
+
+
+class _PredictRanks(beam.DoFn):
+    """Adds the predictions: float32 ``[batch]`` ranks, by model if there are two."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._rankers: dict[str, BundleRanker] = {}
+
+    def setup(self) -> None:
+        try:
+            self._rankers = {
+                name: BundleRanker(load_bundle(path))
+                for name, path in self._paths.items()
+            }
+        except BundleError as error:
+            raise UserError(f"the .tflite gate: {error}") from error
+
+    def process(self, extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        examples = [raw_columns(example) for example in extracts[tfma.INPUT_KEY]]
+        ranks = {
+            name: np.asarray(
+                [self._rank(name, columns) for columns in examples], np.float32
+            )
+            for name in self._rankers
+        }
+        predictions = ranks[""] if set(ranks) == {""} else ranks
+        yield {**extracts, tfma.PREDICTIONS_KEY: predictions}
+
+    def _rank(self, name: str, columns: Mapping[str, Sequence[Any]]) -> float:
+        try:
+            return self._rankers[name].rank(columns)
+        except RequestError as error:
+            raise UserError(
+                f"the .tflite gate, {self._paths[name]}: {error}"
+            ) from error
+
+
+def raw_columns(serialized: bytes) -> dict[str, list[Any]]:
+    """The values of a serialized tf.Example by column, empty where it has none."""
+    example = tf.train.Example.FromString(serialized)
+    columns = {}
+    for name, feature in example.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        columns[name] = list(getattr(feature, kind).value) if kind else []
+    return columns

@@ -1,0 +1,250 @@
+"""What a gate found and decided, for people and for the manifest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.evaluator.bounds import (
+    EXAMPLE_COUNT,
+    Limits,
+    gate_limits,
+    gate_metrics,
+)
+from configs import recommender_pb2 as pb
+
+# The names that TensorFlow Model Analysis gives two models that it compares.
+CANDIDATE = "candidate"
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class MetricVerdict:
+    """One metric on all examples of the test split.
+
+    Attributes:
+      metric: its name, e.g. ``hr_10_test``.
+      value: NaN if there was nothing to measure.
+      lower_bound: the least value that passes, if there is one.
+      upper_bound: the largest value that passes, if there is one.
+      baseline: the value of the current model on the same examples, None without one.
+      max_regression: how much worse than the baseline it may be, None if not compared.
+      blessed: whether it passed; None if nothing binds it.
+    """
+
+    metric: str
+    value: float
+    lower_bound: float | None = None
+    upper_bound: float | None = None
+    baseline: float | None = None
+    max_regression: float | None = None
+    blessed: bool | None = None
+
+    def text(self) -> str:
+        """One line with the value and every bound that it was held against."""
+        bounds = []
+        if self.lower_bound is not None:
+            bounds.append(f"at least {self.lower_bound:.6g}")
+        if self.upper_bound is not None:
+            bounds.append(f"at most {self.upper_bound:.6g}")
+        if self.max_regression is not None:
+            if self.baseline is None:
+                bounds.append("no current model to compare with")
+            else:
+                bounds.append(
+                    f"at most {self.max_regression:.6g} worse than the current model's "
+                    f"{_number(self.baseline)}"
+                )
+        elif self.baseline is not None:
+            bounds.append(f"the current model has {_number(self.baseline)}")
+        line = f"{self.metric} = {_number(self.value)}"
+        if bounds:
+            line += f" ({', '.join(bounds)})"
+        if self.blessed is None:
+            return line
+        return f"{line}: {'passed' if self.blessed else 'failed'}"
+
+
+@dataclass(frozen=True)
+class SliceMetrics:
+    """The metrics on the examples of one history length.
+
+    Attributes:
+      history_length: the bucket, e.g. ``5-9``.
+      examples: how many there are.
+      metrics: values by name.
+    """
+
+    history_length: str
+    examples: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate decided.
+
+    Attributes:
+      gate: ``"SAVED_MODEL"`` or ``"TFLITE"``.
+      blessed: whether the model may be pushed, as far as this gate goes.
+      examples: size of the test split.
+      compared: whether there was a current model to compare with.
+      rows: every metric on all examples.
+      slices: the metrics by history length, shortest first; they bind nothing.
+    """
+
+    gate: str
+    blessed: bool
+    examples: int
+    compared: bool
+    rows: tuple[MetricVerdict, ...]
+    slices: tuple[SliceMetrics, ...]
+
+    def failures(self) -> list[MetricVerdict]:
+        """The metrics that decided against the model."""
+        return [row for row in self.rows if row.blessed is False]
+
+    def summary(self) -> str:
+        """One line: the decision and, where it is no, each metric, value and bound."""
+        if self.blessed:
+            return f"{self.gate}: BLESSED on {self.examples} examples"
+        reasons = [row.text() for row in self.failures()]
+        if not self.examples:
+            reasons.insert(0, "there is no example to judge by")
+        return f"{self.gate}: NOT_BLESSED, {'; '.join(reasons)}"
+
+    def lines(self) -> list[str]:
+        """The summary, how the models were compared, a line per metric and slice."""
+        comparison = (
+            "compared with the current model on the same examples, each in its own "
+            "vocabulary"
+            if self.compared
+            else "no current model to compare with"
+        )
+        return [
+            self.summary(),
+            f"  {comparison}",
+            *(f"  {row.text()}" for row in self.rows),
+            *(
+                f"  history of {s.history_length} ({s.examples} examples): "
+                + ", ".join(f"{k} = {_number(v)}" for k, v in s.metrics.items())
+                for s in self.slices
+            ),
+        ]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """The rows as the manifest holds them; values that are no numbers are None."""
+        return [
+            {
+                "metric": row.metric,
+                "value": _finite(row.value),
+                "lower_bound": row.lower_bound,
+                "upper_bound": row.upper_bound,
+                "baseline": _finite(row.baseline),
+                "max_regression": row.max_regression,
+                "blessed": row.blessed,
+            }
+            for row in self.rows
+        ]
+
+
+def read_verdict(
+    evaluation_uri: str, config: pb.RecommenderConfig, gate: pb.Gate
+) -> Verdict:
+    """Reads what the Evaluator wrote.
+
+    Args:
+      evaluation_uri: folder of the artifact ``evaluation``.
+      config: the configuration that the evaluation ran with.
+      gate: which of the two gates it was.
+    """
+    # It costs as much as all of TFX, which nobody else here needs.
+    import tensorflow_model_analysis as tfma
+
+    slices: dict[str, dict[tuple[str, str], float]] = {}
+    for record in tfma.load_metrics(evaluation_uri):
+        keys = record.slice_key.single_slice_keys
+        name = keys[0].bytes_value.decode() if keys else ""
+        values = slices.setdefault(name, {})
+        for entry in record.metric_keys_and_values:
+            if not entry.key.is_diff:
+                key = (entry.key.model_name, entry.key.name)
+                values[key] = entry.value.double_value.value
+    result = tfma.load_validation_result(evaluation_uri)
+    failed = {
+        failure.metric_key.name
+        for validation in result.metric_validations_per_slice
+        for failure in validation.failures
+    }
+    return make_verdict(config, gate, slices, failed, result.validation_ok)
+
+
+def make_verdict(
+    config: pb.RecommenderConfig,
+    gate: pb.Gate,
+    slices: Mapping[str, Mapping[tuple[str, str], float]],
+    failed: set[str],
+    blessed: bool,
+) -> Verdict:
+    """Puts the numbers of an evaluation together.
+
+    Args:
+      config: the configuration.
+      gate: which of the two gates it was.
+      slices: by history length (``""``: all examples), then by model (``"candidate"``,
+        ``"baseline"``, or ``""`` where there is one model) and metric.
+      failed: metrics that failed a bound.
+      blessed: the decision.
+    """
+    overall = slices.get("", {})
+    compared = any(model == BASELINE for model, _ in overall)
+    candidate = CANDIDATE if compared else ""
+    limits = gate_limits(config, gate)
+    names = [metric.name for metric in gate_metrics(config, gate)]
+    rows = []
+    for name in names:
+        bound = limits.get(name, Limits())
+        rows.append(
+            MetricVerdict(
+                metric=name,
+                value=overall.get((candidate, name), math.nan),
+                lower_bound=bound.lower_bound,
+                upper_bound=bound.upper_bound,
+                baseline=overall.get((BASELINE, name)),
+                max_regression=bound.max_regression,
+                blessed=None if bound == Limits() else name not in failed,
+            )
+        )
+    return Verdict(
+        gate=pb.Gate.Name(gate),
+        blessed=blessed,
+        examples=int(overall.get((candidate, EXAMPLE_COUNT), 0)),
+        compared=compared,
+        rows=tuple(rows),
+        slices=tuple(
+            SliceMetrics(
+                history_length=history_length,
+                examples=int(values[candidate, EXAMPLE_COUNT]),
+                metrics={name: values[candidate, name] for name in names},
+            )
+            for history_length, values in sorted(
+                slices.items(), key=lambda entry: _first_length(entry[0])
+            )
+            if history_length
+        ),
+    )
+
+
+def _first_length(bucket: str) -> int:
+    """``5-9`` -> 5, ``100+`` -> 100."""
+    return int(bucket.rstrip("+").split("-")[0] or 0)
+
+
+def _number(value: float) -> str:
+    return "not a number" if math.isnan(value) else f"{value:.4f}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

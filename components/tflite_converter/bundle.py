@@ -1,0 +1,105 @@
+"""Writes a bundle: model.tflite, vocabularies, item catalogue and manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow_transform as tft
+
+from components.tflite_converter import catalogue, convert, manifest
+from components.transform import vocabularies
+from configs import features
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+
+def write_bundle(
+    config: pb.RecommenderConfig,
+    device_model: str | Path,
+    catalogue_examples: Iterable[bytes],
+    tft_output: tft.TFTransformOutput,
+    report: Mapping[str, Any],
+    output: Path,
+    log: Path,
+) -> dict[str, Any]:
+    """Converts the model and writes all that the device needs beside it.
+
+    Args:
+      config: the configuration.
+      device_model: the trainer's ``Format-Device`` SavedModel.
+      catalogue_examples: serialized raw tf.Examples of the split ``catalogue``.
+      tft_output: what Transform wrote.
+      report: the ingestion report.
+      output: an empty folder.
+      log: file for the converter's output.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      UserError: if the catalogue does not fit the configuration.
+      components.tflite_converter.convert.ConversionError: if the converter fails.
+    """
+    kinds = field_kinds(config, report)
+    used = {
+        features.field_of(name): None
+        for name, kind in kinds.items()
+        if kind["source"] == "item"
+        and features.field_of(name) != features.item_field(config)
+    }
+    label = config.input.label_feature
+    terms = None
+    if features.has_vocabulary(label):
+        name = features.vocabulary_name(label)
+        terms = vocabularies.vocabulary_terms(tft_output, name)
+    items = catalogue.catalogue_items(config, catalogue_examples, list(used), terms)
+    recommendable = sum(item.index != features.OOV_ID or terms is None for item in items)
+    num_predictions = min(int(config.model.num_predictions), recommendable)
+    largest_k = max(features.eval_top_k(config))
+    if num_predictions < largest_k:
+        raise UserError(
+            f"eval.eval_top_k: {largest_k} is not allowed. Expected at most the "
+            f"number of items, {num_predictions}"
+        )
+    (output / manifest.ITEMS).write_bytes(catalogue.items_to_json_lines(items))
+    _write_vocabularies(config, tft_output, output / manifest.VOCABULARIES)
+    convert.convert(
+        device_model,
+        output / manifest.MODEL,
+        config.push.quantization,
+        log,
+        config.push.conversion_timeout_seconds,
+    )
+    rows = {
+        feature.feature_name: vocabularies.transformed_feature_rows(feature, tft_output)
+        for feature in features.all_features(config)
+        if features.is_categorical(feature)
+    }
+    content = {
+        "format_version": manifest.FORMAT_VERSION,
+        "name": config.name,
+        "signature": {
+            "name": convert.SIGNATURE,
+            "inputs": manifest.input_specs(config, rows, kinds),
+            "outputs": manifest.output_specs(num_predictions),
+        },
+        "item_field": features.item_field(config),
+        "max_context_length": features.max_context_length(config),
+        "num_predictions": num_predictions,
+        "seen": pb.Seen.Name(config.model.seen),
+        "quantization": pb.Quantization.Name(config.push.quantization),
+        "data": data_summary(report),
+    }
+    manifest.write_manifest(output, content)
+    return manifest.read_manifest(output)
+
+
+def _write_vocabularies(
+    config: pb.RecommenderConfig, tft_output: tft.TFTransformOutput, folder: Path
+) -> None:
+    folder.mkdir()
+    for name in features.vocabularies(config):
+        terms = vocabularies.vocabulary_terms(tft_output, name)
+        (folder / f"{name}.txt").write_bytes(b"".join(t + b"\n" for t in terms))

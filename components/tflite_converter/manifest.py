@@ -1,0 +1,125 @@
+"""The manifest of a bundle: what is in it, how it is fed, where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from configs import features
+from configs import recommender_pb2 as pb
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MODEL = "model.tflite"
+ITEMS = "items.jsonl"
+VOCABULARIES = "vocabularies"
+
+_DTYPES = {pb.STRING: "int32", pb.INT: "int32", pb.FLOAT: "float32"}
+
+
+def input_specs(
+    config: pb.RecommenderConfig,
+    rows: Mapping[str, int],
+    field_kinds: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """How the device derives each input of the model from a history.
+
+    Args:
+      config: the configuration.
+      rows: rows of each categorical feature's table, by feature name.
+      field_kinds: per column role and field (``context_movie_genre``): ``source`` (item,
+        value or user) and ``multi_valued``, as the ingestion report tells.
+    """
+    specs = [
+        _input_spec(feature, rows, field_kinds, config)
+        for feature in features.context_features(config)
+    ]
+    if config.model.seen == pb.TIMELINE:
+        label = config.input.label_feature
+        specs.append(
+            {
+                "name": features.seen_feature_name(config),
+                "dtype": "int32",
+                "length": int(config.model.max_seen_length),
+                "role": "seen",
+                "field": features.item_field(config),
+                "source": "seen",
+                "feature_type": pb.FeatureType.Name(label.feature_type),
+                "multi_valued": False,
+                "vocabulary": _vocabulary(label),
+                "vocab_size": rows[label.feature_name],
+            }
+        )
+    return specs
+
+
+def _input_spec(
+    feature: pb.Feature,
+    rows: Mapping[str, int],
+    field_kinds: Mapping[str, Mapping[str, Any]],
+    config: pb.RecommenderConfig,
+) -> dict[str, Any]:
+    field = features.field_of(feature.feature_name)
+    kind = field_kinds[feature.feature_name]
+    is_item_id = kind["source"] != "user" and field == features.item_field(config)
+    return {
+        "name": feature.feature_name,
+        "dtype": _DTYPES[feature.feature_type],
+        "length": int(feature.feature_length),
+        "role": features.role_of(feature.feature_name).rstrip("_"),
+        "field": field,
+        "source": "item_id" if is_item_id else kind["source"],
+        "feature_type": pb.FeatureType.Name(feature.feature_type),
+        "multi_valued": bool(kind["multi_valued"]),
+        "vocabulary": _vocabulary(feature),
+        "vocab_size": rows.get(feature.feature_name, 0),
+    }
+
+
+def _vocabulary(feature: pb.Feature) -> str | None:
+    if not features.has_vocabulary(feature):
+        return None
+    return features.vocabulary_name(feature)
+
+
+def output_specs(num_predictions: int) -> list[dict[str, Any]]:
+    """The outputs of the model: the best items first."""
+    return [
+        {
+            "name": "top_prediction_ids",
+            "dtype": "int32",
+            "length": num_predictions,
+        },
+        {
+            "name": "top_prediction_scores",
+            "dtype": "float32",
+            "length": num_predictions,
+        },
+    ]
+
+
+def file_entries(bundle: Path) -> dict[str, dict[str, Any]]:
+    """SHA-256 and size in bytes of every file of a bundle but its manifest."""
+    entries = {}
+    for path in sorted(bundle.rglob("*")):
+        name = path.relative_to(bundle).as_posix()
+        if path.is_file() and name != MANIFEST:
+            content = path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            entries[name] = {"sha256": digest, "size": len(content)}
+    return entries
+
+
+def write_manifest(bundle: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes ``manifest.json``, its ``files`` read off the folder."""
+    text = json.dumps({**manifest, "files": file_entries(bundle)}, indent=2) + "\n"
+    (bundle / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """The manifest of a bundle that this package wrote."""
+    result: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    return result

@@ -1,0 +1,110 @@
+"""Collects the verdicts, finishes the bundle and pushes it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components.evaluator.verdict import read_verdict
+from components.tflite_converter import manifest as manifests
+from components.tflite_converter.executor import DEVICE_MODEL
+from components.tflite_pusher import model_card, push
+from configs import recommender_pb2 as pb
+from configs.loader import parse_config
+
+GATES = {"saved_model": pb.SAVED_MODEL, "tflite": pb.TFLITE}
+EVALUATIONS = {"saved_model": "model_evaluation", "tflite": "tflite_evaluation"}
+BLESSINGS = {"saved_model": "model_blessing", "tflite": "tflite_blessing"}
+
+OUTCOME = "outcome"
+PUSHED, UNCHANGED, NOT_BLESSED = "pushed", "unchanged", "not blessed"
+VERSION = "version"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Pushes, or says why not in the artifact's property ``outcome``."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        artifact = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        for key in BLESSINGS.values():
+            blessing = artifact_utils.get_single_instance(input_dict[key])
+            if not model_utils.is_model_blessed(blessing):
+                artifact.set_string_custom_property(OUTCOME, NOT_BLESSED)
+                return
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = Path(folder) / push.BUNDLE
+            uri = artifact_utils.get_single_uri(input_dict["tflite_model"])
+            io_utils.copy_dir(path_utils.serving_model_dir(uri), str(bundle))
+            pushed = self._push(bundle, input_dict, exec_properties)
+        artifact.set_string_custom_property(
+            OUTCOME, UNCHANGED if pushed.unchanged else PUSHED
+        )
+        artifact.set_int_custom_property(VERSION, pushed.version)
+        artifact.set_string_custom_property("path", pushed.path)
+
+    def _push(
+        self,
+        bundle: Path,
+        input_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> push.Pushed:
+        destination = exec_properties["push_destination"]
+        manifest = manifests.read_manifest(bundle)
+        digest = push.bundle_digest(manifest)
+        current = push.unchanged(destination, digest)
+        if current is not None:
+            return current
+        version = push.next_version(destination)
+        config = parse_config(exec_properties["config"])
+        manifest |= {
+            "version": version,
+            "source_revision": exec_properties["source_revision"],
+            "gates": {
+                gate: read_verdict(
+                    artifact_utils.get_single_uri(input_dict[evaluation]),
+                    config,
+                    GATES[gate],
+                ).as_dicts()
+                for gate, evaluation in EVALUATIONS.items()
+            },
+        }
+        card = model_card.model_card(manifest)
+        (bundle / push.MODEL_CARD).write_text(card, encoding="utf-8")
+        manifests.write_manifest(bundle, manifest)
+        return push.push(
+            destination, version, bundle, _training(input_dict, exec_properties, bundle)
+        )
+
+
+def _training(
+    input_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    bundle: Path,
+) -> dict[str, str]:
+    """What the next gate and warm start need, by name below ``training/``."""
+    model = artifact_utils.get_single_uri(input_dict["model"])
+    config = bundle.parent / "config.pbtxt"
+    config.write_text(exec_properties["config"], encoding="utf-8")
+    return {
+        "saved_model": path_utils.serving_model_dir(model),
+        "device_model": os.path.join(model, DEVICE_MODEL),
+        "model_run": artifact_utils.get_single_uri(input_dict["model_run"]),
+        "transform": artifact_utils.get_single_uri(input_dict["transform_graph"]),
+        "examples/Split-test": artifact_utils.get_split_uri(
+            input_dict["examples"], "test"
+        ),
+        "config.pbtxt": str(config),
+    }

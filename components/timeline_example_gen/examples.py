@@ -1,0 +1,273 @@
+"""The columns of examples, from timelines and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.timeline_example_gen import columns as names
+from components.timeline_example_gen import timelines
+from components.timeline_example_gen.columns import ColumnSpec, Plan
+from components.timeline_example_gen.example_encoder import Column, Terms
+from components.timeline_example_gen.lookups import (
+    Lookup,
+    Values,
+    make_values,
+    padding_of,
+)
+from components.timeline_example_gen.sources.source import Field, Role
+from configs import features
+from configs import recommender_pb2 as pb
+
+Ints = npt.NDArray[np.int64]
+
+_NO_TEXT = Terms(pa.array([b""], pa.large_binary()))
+
+
+@dataclass(frozen=True)
+class Activities:
+    """Activities of some users, sorted by user, then time.
+
+    Attributes:
+      user: int64 ``[rows]``, index into `user_terms`.
+      user_terms: large_binary, the users' ids as text.
+      item: int64 ``[rows]``, index into `item_terms`.
+      item_terms: int64 or large_binary, the items' ids.
+      timestamp: int64 ``[rows]``.
+      value: float64 ``[rows]``, if activities have a value.
+      position: int64 ``[rows]``, activities of the same user before this one.
+      length: int64 ``[rows]``, activities of the same user.
+    """
+
+    user: Ints
+    user_terms: pa.LargeBinaryArray
+    item: Ints
+    item_terms: pa.Array
+    timestamp: Ints
+    value: npt.NDArray[np.float64] | None
+    position: Ints
+    length: Ints
+
+
+@dataclass(frozen=True)
+class _RowField:
+    """A field of activities: its values' codes, one activity's after the other's.
+
+    Attributes:
+      codes: int64.
+      offsets: int64 ``[rows + 1]``, where each row's codes begin; None: one a row.
+      values: what the codes stand for, the padding first.
+    """
+
+    codes: Ints
+    offsets: Ints | None
+    values: Values
+
+    def span(self, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+        """From where to where the codes of ranges of rows stand."""
+        if self.offsets is None:
+            return begin, end
+        return self.offsets[begin], self.offsets[end]
+
+
+class ExampleColumns:
+    """Makes the columns of examples, any part of them at a time.
+
+    Args:
+      plan: the columns.
+      activities: of whole timelines.
+      items: the item table.
+      users: the user table.
+    """
+
+    def __init__(
+        self, plan: Plan, activities: Activities, items: Lookup, users: Lookup
+    ) -> None:
+        self._plan = plan
+        self._activities = activities
+        item_row = items.rows(activities.item_terms)[activities.item]
+        self._fields = {
+            field.name: _row_field(field, plan, activities, items, item_row)
+            for field in plan.fields(Role.ITEM_ID, Role.ITEM, Role.VALUE)
+        }
+        self._users = users
+        self._user_row = users.rows(activities.user_terms)
+        self._user_ids = Terms(activities.user_terms)
+        longest = int(activities.position.max(initial=0))
+        texts = [names.history_bucket(p, plan.buckets) for p in range(longest + 1)]
+        distinct, codes = np.unique(texts, return_inverse=True)
+        self._bucket_terms = Terms(
+            pa.array([t.encode() for t in distinct]).cast(pa.large_binary())
+        )
+        self._bucket_of = codes.reshape(-1).astype(np.int64)  # by position
+
+    def __call__(self, label: Ints, with_seen: bool) -> dict[str, Column]:
+        """The columns of the examples of some labels.
+
+        Args:
+          label: int64 ``[examples]``, rows.
+          with_seen: whether the column of all earlier items is filled.
+
+        Returns:
+          Columns in the order of their names.
+        """
+        activities, plan = self._activities, self._plan
+        position = activities.position[label]
+        context_length = np.minimum(position, plan.max_context_length)
+        begin = label - context_length
+        result: dict[str, Column] = {}
+        for spec in plan.specs:
+            if spec.prefix == features.USER:
+                table = self._users.fields[spec.field.name]
+                row = self._user_row[activities.user[label]]
+                field = _RowField(table.codes, table.offsets, table.values)
+                span = field.span(row, row + 1)
+            else:
+                field = self._fields[spec.field.name]
+                is_label = spec.prefix == features.LABEL
+                span = (
+                    field.span(label, label + 1)
+                    if is_label
+                    else field.span(begin, label)
+                )
+            result |= _tail(spec, field, *span)
+        index, _ = timelines.windows(begin, label, plan.max_context_length)
+        timestamp = np.where(index >= 0, activities.timestamp[index], 0)
+        result[names.CONTEXT_TIMESTAMP] = Column.dense(timestamp)
+        result |= {
+            names.LABEL_TIMESTAMP: _one(activities.timestamp[label]),
+            names.LABEL_POSITION: _one(position),
+            names.CONTEXT_LENGTH: _one(context_length),
+            names.USER_ID: _one(activities.user[label], self._user_ids),
+            names.HISTORY_LENGTH: _one(self._bucket_of[position], self._bucket_terms),
+            names.ITEM_TITLE: _nothing(len(label), _NO_TEXT),
+            plan.seen: self._seen(label, position, with_seen),
+        }
+        return dict(sorted(result.items()))
+
+    def _seen(self, label: Ints, position: Ints, with_seen: bool) -> Column:
+        field = self._fields[self._plan.item.name]
+        if not with_seen:
+            return _nothing(len(label), field.values.terms)
+        codes = field.codes[timelines.spread(label - position, position)]
+        offsets = np.zeros(len(label) + 1, np.int64)
+        np.cumsum(position, out=offsets[1:])
+        if field.values.terms is not None:
+            return Column(codes, offsets, field.values.terms)
+        assert field.values.numbers is not None
+        return Column(field.values.numbers[codes], offsets)
+
+
+def catalogue_columns(plan: Plan, items: Lookup, part: slice) -> dict[str, Column]:
+    """One example per item: its own fields as label, all else empty.
+
+    Args:
+      plan: the columns.
+      items: the item table, or the items of the log without any field.
+      part: which of its rows.
+    """
+    rows = np.arange(len(items.keys), dtype=np.int64)[part]
+    nothing = np.zeros(len(rows), np.int64)
+    result: dict[str, Column] = {}
+    for spec in plan.specs:
+        field = _catalogue_field(spec, plan, items)
+        span = (nothing, nothing)
+        if spec.prefix == features.LABEL and spec.field.role != Role.VALUE:
+            span = field.span(rows, rows + 1)
+        result |= _tail(spec, field, *span)
+    titles = items.titles
+    seen = _item_values(items.keys, plan.item_type)
+    context = np.zeros((len(rows), plan.max_context_length), np.int64)
+    result |= {
+        names.CONTEXT_TIMESTAMP: Column.dense(context),
+        names.LABEL_TIMESTAMP: _one(nothing),
+        names.LABEL_POSITION: _one(nothing),
+        names.CONTEXT_LENGTH: _one(nothing),
+        names.USER_ID: _one(nothing, _NO_TEXT),
+        names.HISTORY_LENGTH: _one(nothing, Terms(pa.array([b"0"], pa.large_binary()))),
+        names.ITEM_TITLE: _one(nothing, _NO_TEXT)
+        if titles is None
+        else _one(rows, Terms(titles)),
+        plan.seen: _nothing(len(rows), seen.terms),
+    }
+    return dict(sorted(result.items()))
+
+
+def _tail(
+    spec: ColumnSpec, field: _RowField, begin: Ints, end: Ints
+) -> dict[str, Column]:
+    """The last values of ranges; of a multi-valued field also how many there are."""
+    index, count = timelines.windows(begin, end, spec.length)
+    codes = np.where(index >= 0, field.codes[index], 0) if len(field.codes) else index
+    codes = np.maximum(codes, 0)
+    result = {spec.name: _column(codes, field.values)}
+    if spec.field.multi_valued:
+        result[features.length_column(spec.name)] = _one(count)
+    return result
+
+
+def _column(codes: Ints, values: Values) -> Column:
+    if values.terms is not None:
+        return Column.dense(codes, values.terms)
+    assert values.numbers is not None
+    return Column.dense(values.numbers[codes])
+
+
+def _one(values: Ints, terms: Terms | None = None) -> Column:
+    return Column.dense(values[:, None], terms)
+
+
+def _nothing(examples: int, terms: Terms | None) -> Column:
+    offsets = np.zeros(examples + 1, np.int64)
+    return Column(np.zeros(0, np.int64), offsets, terms)
+
+
+def _row_field(
+    field: Field, plan: Plan, activities: Activities, items: Lookup, item_row: Ints
+) -> _RowField:
+    """A field of activities or of their items, row by row."""
+    if field.role == Role.ITEM_ID:
+        values = _item_values(activities.item_terms, plan.item_type)
+        return _RowField(activities.item + 1, None, values)
+    if field.role == Role.VALUE:
+        assert activities.value is not None
+        return _value_field(activities.value, plan.type_of(field))
+    table = items.fields[field.name]
+    begin, end = table.offsets[item_row], table.offsets[item_row + 1]
+    if not field.multi_valued:
+        return _RowField(table.codes[begin], None, table.values)
+    offsets = np.zeros(len(item_row) + 1, np.int64)
+    np.cumsum(end - begin, out=offsets[1:])
+    codes = table.codes[timelines.spread(begin, end - begin)]
+    return _RowField(codes, offsets, table.values)
+
+
+def _catalogue_field(spec: ColumnSpec, plan: Plan, items: Lookup) -> _RowField:
+    if spec.field.role == Role.ITEM_ID:
+        codes = np.arange(1, len(items.keys) + 1, dtype=np.int64)
+        return _RowField(codes, None, _item_values(items.keys, plan.item_type))
+    table = items.fields.get(spec.field.name)
+    if table is None:  # The users' and the activities' own fields.
+        values = make_values([padding_of(spec.type)], spec.type)
+        return _RowField(np.zeros(1, np.int64), None, values)
+    return _RowField(table.codes, table.offsets, table.values)
+
+
+def _item_values(terms: pa.Array, item_type: int) -> Values:
+    """Items' ids with the padding before them."""
+    if item_type == pb.STRING:
+        padding = pa.array([b""], pa.large_binary())
+        return Values(None, Terms(pa.concat_arrays([padding, terms])))
+    return Values(np.r_[np.int64(0), terms.to_numpy()], None)
+
+
+def _value_field(value: npt.NDArray[np.float64], kind: int) -> _RowField:
+    distinct, codes = np.unique(value, return_inverse=True)
+    codes = codes.reshape(-1).astype(np.int64) + 1
+    if kind == pb.STRING:
+        texts = [np.format_float_positional(v, trim="-").encode() for v in distinct]
+        return _RowField(codes, None, make_values([b"", *texts], kind))
+    return _RowField(codes, None, make_values([0, *distinct.tolist()], kind))

@@ -1,0 +1,61 @@
+"""The component's work within TFX: artifacts in, plain function, artifacts out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+
+from components.timeline_example_gen.fingerprint import data_fingerprint
+from components.timeline_example_gen.generate import generate_examples
+from components.timeline_example_gen.splits import SPLITS
+from configs.errors import UserError
+from configs.loader import parse_config
+
+FINGERPRINT_PROPERTY = "fingerprint"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Runs `generate_examples`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Fills ``examples`` and ``ingestion_report``.
+
+        Raises:
+          UserError: if the data cannot be used, or is not what the runner took its
+            fingerprint of.
+        """
+        del input_dict
+        config = parse_config(exec_properties["config"])
+        data = exec_properties["data"]
+        expected = exec_properties.get("fingerprint")
+        fingerprint = data_fingerprint(config, data)
+        if expected and fingerprint != expected:
+            # Its result would be served from the cache for other data.
+            raise UserError(
+                f"{data}: the files have changed since the run was started "
+                f"(fingerprint {fingerprint[:12]}, expected {expected[:12]}). Start it "
+                "again"
+            )
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        report = generate_examples(
+            config, data, examples.uri, make_beam_pipeline=self._make_beam_pipeline
+        )
+        examples.splits = list(SPLITS)
+        # Kubeflow hands integers on as floats.
+        examples.span = int(exec_properties.get("span") or 0)
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+        examples.set_string_custom_property(FINGERPRINT_PROPERTY, fingerprint)
+        artifact_utils.get_single_instance(
+            output_dict["ingestion_report"]
+        ).value = report

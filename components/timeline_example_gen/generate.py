@@ -1,0 +1,362 @@
+"""From a folder of logs to a folder of examples, with Beam; needs no TFX."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.timeline_example_gen import checks, shards, splits, storage
+from components.timeline_example_gen import report as reports
+from components.timeline_example_gen.columns import plan_columns
+from components.timeline_example_gen.example_encoder import encode_examples
+from components.timeline_example_gen.examples import catalogue_columns
+from components.timeline_example_gen.lookups import Lookup, make_lookup
+from components.timeline_example_gen.sources import open_source
+from components.timeline_example_gen.sources.source import Role, RowCount, Source
+from components.timeline_example_gen.tfrecord import TFRecordWriter, file_name
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+REPORT_FILE = "ingestion_report.json"
+
+# Beam's default runner of newer versions downloads itself first.
+DEFAULT_BEAM_ARGS = ("--direct_running_mode=in_memory",)
+
+# About 250,000 activities, each some 24 characters.
+_BYTES_PER_SHARD = 6_000_000
+# Examples of the catalogue that are encoded at once.
+_CATALOGUE_BATCH = 20_000
+
+_logger = logging.getLogger(__name__)
+
+
+def generate_examples(
+    config: pb.RecommenderConfig,
+    data_folder: str,
+    output_dir: str,
+    *,
+    beam_pipeline_args: Sequence[str] | None = None,
+    make_beam_pipeline: Callable[[], beam.Pipeline] | None = None,
+) -> dict[str, Any]:
+    """Writes the examples of all splits, and the report beside them.
+
+    The same bytes come out whatever the order of rows, the Beam runner and its workers;
+    the number of shards only tells into how many files they are cut. Nothing in
+    `output_dir` changes before all has been read, checked and written.
+
+    Args:
+      config: the configuration; `data` and the features of `input` are used.
+      data_folder: where the logs are.
+      output_dir: gets ``Split-<name>/data_tfrecord-<i>-of-<n>.gz``, in place of older
+        ones, and ``ingestion_report.json``.
+      beam_pipeline_args: options for Beam; by default its in-memory runner.
+      make_beam_pipeline: gives the Beam pipeline to run, instead of
+        `beam_pipeline_args`.
+
+    Returns:
+      The report, see `report.make_report`.
+
+    Raises:
+      UserError: if the data cannot be used, or not with this configuration.
+      ValueError: if both ways to choose the Beam pipeline are given.
+    """
+    if make_beam_pipeline is None:
+        args = DEFAULT_BEAM_ARGS if beam_pipeline_args is None else beam_pipeline_args
+
+        def make_beam_pipeline() -> beam.Pipeline:
+            return beam.Pipeline(options=PipelineOptions(list(args)))
+
+    elif beam_pipeline_args is not None:
+        raise ValueError("give beam_pipeline_args or make_beam_pipeline, not both")
+    source = open_source(config, data_folder)
+    work = storage.join(output_dir, f".work-{uuid.uuid4().hex}")
+    try:
+        report = _generate(config, source, data_folder, work, make_beam_pipeline)
+        for name in splits.SPLITS:
+            split = f"Split-{name}"
+            storage.move_folder(
+                storage.join(work, split), storage.join(output_dir, split)
+            )
+    finally:
+        storage.remove_tree(work)
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    storage.write_bytes(storage.join(output_dir, REPORT_FILE), text.encode())
+    return report
+
+
+def _generate(
+    config: pb.RecommenderConfig,
+    source: Source,
+    data_folder: str,
+    work: str,
+    make_beam_pipeline: Callable[[], beam.Pipeline],
+) -> dict[str, Any]:
+    data = config.data
+    checks.check_min_rating(config, source)
+    plan = plan_columns(config, source)
+    files: dict[str, RowCount] = {}
+    items = _read_table(source.read_items(), files, data.max_rejected_fraction)
+    users = _read_table(source.read_users(), files, data.max_rejected_fraction)
+    task = shards.ShardTask(
+        plan=plan,
+        items=make_lookup(
+            items,
+            [(f, plan.type_of(f)) for f in plan.fields(Role.ITEM)],
+            plan.item_type,
+            "item",
+        ),
+        users=make_lookup(
+            users,
+            [(f, plan.type_of(f)) for f in plan.fields(Role.USER)],
+            pb.STRING,
+            "user",
+        ),
+        min_timeline_length=data.min_timeline_length,
+        split=data.split,
+        train_fraction=data.train_data_fraction,
+        seed=data.seed,
+        num_shards=data.num_shards or _num_shards(source),
+    )
+    checks.check_tables(config, plan, task.items, task.users)
+    if data.split == pb.RANDOM:
+        _logger.warning(
+            "data.split RANDOM leaks the future: train holds activities that are later "
+            "than those of eval and test"
+        )
+    reader = _ReadFile(
+        source=source,
+        item_type=plan.item_type,
+        whole_values=any(plan.type_of(f) == pb.INT for f in plan.fields(Role.VALUE)),
+        min_rating=data.min_rating if data.HasField("min_rating") else None,
+        num_shards=task.num_shards,
+        work=work,
+    )
+    # Told here, mistakes in a header are told before anything is run.
+    for path in source.activity_files:
+        reader.open(path)
+    storage.write_bytes(_task_path(work), pickle.dumps(task))
+    with make_beam_pipeline() as pipeline:
+        _build(pipeline, config, source, reader, task.num_shards, work)
+
+    below = 0
+    logs: dict[str, RowCount] = {}
+    for index, path in enumerate(source.activity_files):
+        outcome = pickle.loads(storage.read_bytes(_file_path(work, index)))
+        if isinstance(outcome, UserError):
+            raise outcome
+        logs[path], dropped = outcome
+        below += dropped
+        checks.check_rejected(path, logs[path], data.max_rejected_fraction)
+    read = sum(count.rows - count.rejected_rows for count in logs.values())
+    checks.check_activities(config, logs, kept=read - below)
+    outcomes = [
+        pickle.loads(storage.read_bytes(_shard_path(work, number)))
+        for number in range(task.num_shards)
+    ]
+    shard_reports = [report for report, _ in outcomes]
+    examples = {
+        name: count.examples
+        for name, count in reports.split_counts(shard_reports).items()
+    }
+    checks.check_examples(config, sum(r.users for r in shard_reports), examples)
+    merged = reports.merge_items(shard_reports)
+    catalogue = task.items if source.has_item_table else _items_of_log(merged)
+    _write_catalogue(task, catalogue, work)
+    return reports.make_report(
+        config,
+        source,
+        plan,
+        files={
+            path[len(data_folder) :].lstrip("/\\"): count
+            for path, count in (logs | files).items()
+        },
+        below_min_rating=below,
+        shards=shard_reports,
+        items=merged,
+        catalogue=catalogue,
+        cuts=outcomes[0][1],
+    )
+
+
+def _read_table(
+    table: Any, files: dict[str, RowCount], max_rejected_fraction: float
+) -> Any:
+    """Checks a table that was read and notes its rows."""
+    if table is None:
+        return None
+    files[table.file] = table.count
+    checks.check_rejected(table.file, table.count, max_rejected_fraction)
+    if not table.keys:
+        raise UserError(f"{table.file}: no row to be read")
+    return table
+
+
+def _num_shards(source: Source) -> int:
+    total = sum(storage.size(path) for path in source.activity_files)
+    return max(1, round(total / _BYTES_PER_SHARD))
+
+
+def _build(
+    pipeline: beam.Pipeline,
+    config: pb.RecommenderConfig,
+    source: Source,
+    reader: _ReadFile,
+    num_shards: int,
+    work: str,
+) -> None:
+    """Read, send each activity to the shard of its user, write shard by shard."""
+    batches = (
+        pipeline
+        | "Files" >> beam.Create(list(enumerate(source.activity_files)))
+        | "Read" >> beam.ParDo(reader)
+    )
+    # Every shard writes its files, also one that no user falls in.
+    empty = pipeline | "Shards" >> beam.Create([(n, b"") for n in range(num_shards)])
+    _ = (
+        (batches, empty)
+        | "Flatten" >> beam.Flatten()
+        | "ByShard" >> beam.GroupByKey()
+        | "Write" >> beam.ParDo(_WriteShard(work), _cuts(batches, config))
+    )
+
+
+def _cuts(batches: beam.PCollection, config: pb.RecommenderConfig) -> Any:
+    """The cuts of TEMPORAL, as a value or as a side input."""
+    data = config.data
+    if data.split != pb.TEMPORAL:
+        return None
+    if data.HasField("train_end_timestamp"):
+        return splits.Cuts(data.train_end_timestamp, data.eval_end_timestamp)
+    fraction = data.train_data_fraction
+    times = batches | "Timestamps" >> beam.Map(
+        lambda batch: shards.timestamps(batch[1])
+    )
+    coarse = beam.pvalue.AsSingleton(
+        times
+        | "Coarse" >> beam.Map(splits.coarse_histogram)
+        | "AddCoarse" >> beam.CombineGlobally(_add_histograms)
+    )
+    fine = beam.pvalue.AsSingleton(
+        times
+        | "Fine" >> beam.Map(splits.fine_histogram, coarse, fraction)
+        | "AddFine" >> beam.CombineGlobally(_add_histograms)
+    )
+    cuts = (
+        batches.pipeline
+        | "Once" >> beam.Create([fraction])
+        | "Cuts"
+        >> beam.Map(lambda share, c, f: splits.find_cuts(c, f, share), coarse, fine)
+    )
+    return beam.pvalue.AsSingleton(cuts)
+
+
+def _add_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for histogram in histograms:
+        for key, count in histogram.items():
+            total[key] = total.get(key, 0) + count
+    return total
+
+
+@beam.typehints.with_output_types(tuple[int, bytes])
+class _ReadFile(beam.DoFn):
+    """Reads a log; leaves behind its rows' count, or what is wrong with it."""
+
+    def __init__(
+        self,
+        source: Source,
+        item_type: int,
+        whole_values: bool,
+        min_rating: float | None,
+        num_shards: int,
+        work: str,
+    ) -> None:
+        self._source = source
+        self._item_type = item_type
+        self._whole_values = whole_values
+        self._min_rating = min_rating
+        self._num_shards = num_shards
+        self._work = work
+
+    def open(self, path: str) -> Iterator[Any]:
+        """The blocks of a log; its header is read at once."""
+        return self._source.read_activities(path, self._item_type, self._whole_values)
+
+    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
+        index, path = element
+        count, below = RowCount(), 0
+        outcome: Any
+        try:
+            for block in self.open(path):
+                count.add(block.count)
+                activities = self._filter(block.activities)
+                below += block.activities.num_rows - activities.num_rows
+                yield from shards.partition(activities, self._num_shards)
+            outcome = (count, below)
+        except UserError as error:
+            # Beam would wrap it; the one who has started the pipeline raises it.
+            outcome = error
+        storage.write_bytes(_file_path(self._work, index), pickle.dumps(outcome))
+
+    def _filter(self, activities: pa.RecordBatch) -> pa.RecordBatch:
+        if self._min_rating is None:
+            return activities
+        return activities.filter(
+            pc.greater_equal(activities["value"], self._min_rating)
+        )
+
+
+class _WriteShard(beam.DoFn):
+    """Writes a shard's files; leaves behind its report."""
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+
+    def setup(self) -> None:
+        self._task = pickle.loads(storage.read_bytes(_task_path(self._work)))
+
+    def process(
+        self, element: tuple[int, Iterable[bytes]], cuts: splits.Cuts | None
+    ) -> Iterator[int]:
+        number, streams = element
+        filled = (stream for stream in streams if stream)
+        report = shards.write_shard(self._task, number, filled, cuts, self._work)
+        content = pickle.dumps((report, cuts))
+        storage.write_bytes(_shard_path(self._work, number), content)
+        yield number
+
+
+def _task_path(work: str) -> str:
+    return storage.join(work, "task.pickle")
+
+
+def _file_path(work: str, index: int) -> str:
+    return storage.join(work, "files", f"{index:05d}.pickle")
+
+
+def _shard_path(work: str, number: int) -> str:
+    return storage.join(work, "shards", f"{number:05d}.pickle")
+
+
+def _items_of_log(items: pa.Table) -> Lookup:
+    keys = items["item"].combine_chunks()
+    if isinstance(keys, pa.ChunkedArray):
+        keys = keys.chunk(0)
+    return Lookup(keys=keys.take(pc.array_sort_indices(keys)), fields={}, titles=None)
+
+
+def _write_catalogue(task: shards.ShardTask, catalogue: Lookup, work: str) -> None:
+    folder = storage.join(work, f"Split-{splits.CATALOGUE_SPLIT}")
+    with TFRecordWriter(storage.join(folder, file_name(0, 1))) as writer:
+        for start in range(0, len(catalogue.keys), _CATALOGUE_BATCH):
+            rows = slice(start, start + _CATALOGUE_BATCH)
+            writer.write(encode_examples(catalogue_columns(task.plan, catalogue, rows)))

@@ -1,0 +1,172 @@
+"""The ingestion report: what was read, what was left out and why, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.timeline_example_gen import splits
+from components.timeline_example_gen.columns import Plan
+from components.timeline_example_gen.lookups import Lookup
+from components.timeline_example_gen.shards import ShardReport, SplitCount
+from components.timeline_example_gen.sources.source import RowCount, Source
+from configs import recommender_pb2 as pb
+
+_NOTES = {
+    pb.LEAVE_ONE_OUT: "within a user, train is earlier than eval and eval than test; "
+    "train of one user may be later than eval and test of another",
+    pb.TEMPORAL: "train is earlier than eval, and eval than test, for all users",
+    pb.RANDOM: "train holds activities that are later than those of eval and test",
+}
+
+
+def merge_items(reports: Sequence[ShardReport]) -> pa.Table:
+    """The items of all shards: ``item``, ``in_train``, ``eval`` and ``test``."""
+    together = pa.concat_tables([report.items for report in reports])
+    grouped = together.group_by("item").aggregate(
+        [("in_train", "any"), ("eval", "sum"), ("test", "sum")]
+    )
+    names = {"in_train_any": "in_train", "eval_sum": "eval", "test_sum": "test"}
+    return grouped.rename_columns([names.get(n, n) for n in grouped.column_names])
+
+
+def split_counts(reports: Sequence[ShardReport]) -> dict[str, SplitCount]:
+    """The counts of all shards, by split."""
+    return {
+        name: sum((report.splits[name] for report in reports), SplitCount())
+        for name in splits.LABELLED_SPLITS
+    }
+
+
+def make_report(
+    config: pb.RecommenderConfig,
+    source: Source,
+    plan: Plan,
+    files: Mapping[str, RowCount],
+    below_min_rating: int,
+    shards: Sequence[ShardReport],
+    items: pa.Table,
+    catalogue: Lookup,
+    cuts: splits.Cuts | None,
+) -> dict[str, Any]:
+    """The report as plain values, ready for JSON.
+
+    Args:
+      config: the configuration.
+      source: the logs.
+      plan: the columns.
+      files: rows by the file's name in the data folder.
+      below_min_rating: activities left out by data.min_rating.
+      shards: what became of the rest.
+      items: see `merge_items`.
+      catalogue: its items.
+      cuts: of TEMPORAL.
+    """
+    counts = split_counts(shards)
+    data = config.data
+    activities = sum(shard.activities for shard in shards)
+    return {
+        "source": source.kind,
+        "files": [_file(name, count) for name, count in files.items()],
+        "fields": [
+            {
+                "name": field.name,
+                "role": field.role.value,
+                "type": pb.FeatureType.Name(field.natural),
+                "multi_valued": field.multi_valued,
+            }
+            for field in source.fields
+        ],
+        "filters": {
+            "min_rating": data.min_rating if data.HasField("min_rating") else None,
+            "activities_below_min_rating": below_min_rating,
+            "min_timeline_length": data.min_timeline_length,
+            "short_timelines": sum(shard.short_users for shard in shards),
+            "activities_of_short_timelines": sum(
+                shard.short_activities for shard in shards
+            ),
+        },
+        "users": sum(shard.users for shard in shards),
+        "users_not_in_table": _without_row(source, plan, shards),
+        "items": items.num_rows,
+        "items_not_in_table": _items_without_row(source, items, catalogue),
+        "activities": activities,
+        "first_timestamp": min(shard.first_timestamp for shard in shards),
+        "last_timestamp": max(shard.last_timestamp for shard in shards),
+        "split": _split(config, counts, cuts),
+        "examples": {
+            **{name: count.examples for name, count in counts.items()},
+            splits.CATALOGUE_SPLIT: len(catalogue.keys),
+        },
+        "labels_unseen_in_train": {
+            name: _unseen(items, name) for name in ("eval", "test")
+        },
+        "max_context_length": plan.max_context_length,
+        "seed": data.seed,
+    }
+
+
+def _file(name: str, count: RowCount) -> dict[str, Any]:
+    return {
+        "file": name,
+        "rows": count.rows,
+        "blank_lines": count.blank_lines,
+        "rejected": dict(sorted(count.rejected.items())),
+        "samples": [
+            {"line": sample.line, "reason": reason, "text": sample.text}
+            for reason, samples in sorted(count.samples.items())
+            for sample in samples
+        ],
+    }
+
+
+def _without_row(
+    source: Source, plan: Plan, shards: Sequence[ShardReport]
+) -> int | None:
+    if not any(spec.prefix == "user_" for spec in plan.specs):
+        return None
+    return sum(shard.users_without_row for shard in shards)
+
+
+def _items_without_row(
+    source: Source, items: pa.Table, catalogue: Lookup
+) -> int | None:
+    if not source.has_item_table:
+        return None
+    known = pc.is_in(items["item"], value_set=catalogue.keys)
+    return items.num_rows - int(pc.sum(known).as_py() or 0)
+
+
+def _split(
+    config: pb.RecommenderConfig,
+    counts: Mapping[str, SplitCount],
+    cuts: splits.Cuts | None,
+) -> dict[str, Any]:
+    held_out = min(counts["eval"].first_timestamp, counts["test"].first_timestamp)
+    result: dict[str, Any] = {
+        "kind": pb.Split.Name(config.data.split),
+        "train_is_later_than_held_out": counts["train"].last_timestamp > held_out,
+        "note": _NOTES[config.data.split],
+        "labels": {
+            name: {
+                "users": count.users,
+                "first_timestamp": count.first_timestamp,
+                "last_timestamp": count.last_timestamp,
+            }
+            for name, count in counts.items()
+        },
+    }
+    if cuts is not None:
+        result["train_end_timestamp"] = cuts.train_end
+        result["eval_end_timestamp"] = cuts.eval_end
+    return result
+
+
+def _unseen(items: pa.Table, split: str) -> float:
+    """Share of a split's labels whose item no train example holds."""
+    labels = items[split].to_numpy()
+    unseen = labels[~items["in_train"].to_numpy()]
+    return float(unseen.sum() / labels.sum())

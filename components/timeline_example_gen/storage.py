@@ -1,0 +1,112 @@
+"""Files on the local disk or, for ``scheme://`` paths, on what Beam can reach."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, BinaryIO
+
+
+def join(folder: str, *names: str) -> str:
+    """One path from a folder and names below it."""
+    if _is_remote(folder):
+        return "/".join([folder.rstrip("/"), *names])
+    return os.path.join(folder, *names)
+
+
+def is_file(path: str) -> bool:
+    """Whether there is a file of this name."""
+    if _is_remote(path):
+        return bool(_beam().exists(path))
+    return os.path.isfile(path)
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder of this name; a remote one exists if it has a file."""
+    return bool(list_files(path)) if _is_remote(path) else os.path.isdir(path)
+
+
+def list_files(folder: str) -> list[str]:
+    """Names of the files directly in a folder, sorted; none if there is no folder."""
+    if _is_remote(folder):
+        matches = _beam().match([join(folder, "*")])[0].metadata_list
+        return sorted(match.path.rsplit("/", 1)[-1] for match in matches)
+    if not os.path.isdir(folder):
+        return []
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+
+
+def size(path: str) -> int:
+    """Bytes of a file."""
+    if _is_remote(path):
+        return int(_beam().match([path])[0].metadata_list[0].size_in_bytes)
+    return os.path.getsize(path)
+
+
+def open_for_reading(path: str) -> BinaryIO:
+    """The file's bytes as they are: nothing is decompressed."""
+    if _is_remote(path):
+        return _beam().open(path, compression_type="uncompressed")
+    return open(path, "rb")
+
+
+def open_for_writing(path: str) -> BinaryIO:
+    """A new file, in place of an older one; missing folders are made."""
+    if _is_remote(path):
+        return _beam().create(path, compression_type="uncompressed")
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    return open(path, "wb")
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole content of a file."""
+    with open_for_reading(path) as file:
+        return file.read()
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file under another name first: it is there as a whole or not at all."""
+    temporary = f"{path}.part"
+    with open_for_writing(temporary) as file:
+        file.write(content)
+    rename(temporary, path)
+
+
+def rename(source: str, target: str) -> None:
+    """Moves a file, in place of one of the target's name."""
+    if not _is_remote(target):
+        os.replace(source, target)
+        return
+    if _beam().exists(target):
+        _beam().delete([target])
+    _beam().rename([source], [target])
+
+
+def move_folder(source: str, target: str) -> None:
+    """Moves a folder of files, in place of an older one."""
+    remove_tree(target)
+    if not _is_remote(target):
+        os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+        os.replace(source, target)
+        return
+    for name in list_files(source):
+        rename(join(source, name), join(target, name))
+
+
+def remove_tree(folder: str) -> None:
+    """Removes a folder and all below it, if it is there."""
+    if not _is_remote(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif _beam().match([join(folder, "**")])[0].metadata_list:
+        _beam().delete([folder.rstrip("/") + "/"])
+
+
+def _is_remote(path: str) -> bool:
+    return "://" in path
+
+
+def _beam() -> Any:
+    # Imported where it is needed: Beam takes five seconds.
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems

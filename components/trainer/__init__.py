@@ -1,0 +1,1 @@
+"""The two-tower model: its layers, its training and its exported forms."""

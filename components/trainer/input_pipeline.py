@@ -1,0 +1,218 @@
+"""From Transform's TFRecord files to shuffled batches.
+
+Data that fit in memory are decoded once into arrays, of which batches of shuffled
+indices are gathered; larger ones are streamed from the files in every epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from configs import features
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+_DECODE_BATCH = 4096
+_SHUFFLE_BUFFER = 65_536
+_PARALLEL_CALLS = 2
+
+# A batch: by column, ids int32 or values float32 [batch, length]; seen items ragged.
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Transformed columns to read: those of the model, the label, the seen items."""
+
+    parse_spec: Mapping[str, Any]
+    label: str
+    num_label_rows: int
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """The examples of a split.
+
+    Attributes:
+      files: TFRecord files.
+      columns: what is read of them.
+      num_examples: in all files.
+      label_counts: int64 [rows of the label], how often each item is the label.
+      arrays: all examples by column if they fit in memory, else empty.
+    """
+
+    files: Sequence[str]
+    columns: Columns
+    num_examples: int
+    label_counts: np.ndarray
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the examples are held as arrays."""
+        return bool(self.arrays)
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches in one pass, the last may be smaller."""
+        return math.ceil(self.num_examples / batch_size)
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """One pass in the order of the files.
+
+        Returns:
+          A dataset of `Batch`.
+        """
+        if not self.in_memory:
+            dataset = read_records(self.files).batch(batch_size)
+            return dataset.map(self._parse, _PARALLEL_CALLS).prefetch(2)
+        starts = tf.data.Dataset.range(0, self.num_examples, batch_size)
+        indices = starts.map(
+            lambda start: tf.range(
+                start, tf.minimum(start + batch_size, self.num_examples)
+            )
+        )
+        return indices.map(self._gather, _PARALLEL_CALLS).prefetch(2)
+
+    def shuffled_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Pass after pass without end, each in another order that the seed decides.
+
+        Returns:
+          A dataset of `Batch`; the last batch of a pass may be smaller.
+        """
+        if self.in_memory:
+            return (
+                tf.data.Dataset.counter()
+                .flat_map(lambda epoch: self._shuffled_indices(batch_size, seed, epoch))
+                .map(self._gather, _PARALLEL_CALLS)
+                .prefetch(4)
+            )
+        files = tf.data.Dataset.from_tensor_slices(list(self.files))
+        records = files.shuffle(len(self.files), seed=seed).interleave(
+            lambda file: tf.data.TFRecordDataset(file, _compression(self.files)),
+            cycle_length=4,
+            num_parallel_calls=_PARALLEL_CALLS,
+        )
+        shuffled = records.shuffle(_SHUFFLE_BUFFER, seed=seed).batch(batch_size)
+        return shuffled.repeat().map(self._parse, _PARALLEL_CALLS).prefetch(4)
+
+    def _shuffled_indices(
+        self, batch_size: int, seed: int, epoch: tf.Tensor
+    ) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(self.num_examples, dtype=tf.int64), tf.stack([seed, epoch])
+        )
+        starts = tf.data.Dataset.range(0, self.num_examples, batch_size)
+        return starts.map(lambda start: order[start : start + batch_size])
+
+    def _gather(self, indices: tf.Tensor) -> Batch:
+        return {name: tf.gather(array, indices) for name, array in self.arrays.items()}
+
+    def _parse(self, serialized: tf.Tensor) -> Batch:
+        return parse(serialized, self.columns.parse_spec)
+
+
+def model_columns(
+    config: pb.RecommenderConfig, num_label_rows: int, seen: bool
+) -> Columns:
+    """What training and its evaluation read.
+
+    Args:
+      config: the features.
+      num_label_rows: rows of the item table.
+      seen: whether the user's earlier items are read too.
+    """
+    label = config.input.label_feature
+    used = [*features.context_features(config), label]
+    spec: dict[str, Any] = {f.feature_name: column_spec(f) for f in used}
+    if seen:
+        name = features.seen_feature_name(config)
+        spec[name] = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+    return Columns(spec, label.feature_name, num_label_rows)
+
+
+def column_spec(feature: pb.Feature) -> tf.io.FixedLenFeature:
+    """How a transformed feature is parsed."""
+    kind = tf.int64 if features.is_categorical(feature) else tf.float32
+    return tf.io.FixedLenFeature([int(feature.feature_length)], kind)
+
+
+def read_examples(
+    files: Sequence[str], columns: Columns, max_in_memory_bytes: int, split: str
+) -> ExampleSet:
+    """Counts the examples of a split and holds them if they are small enough.
+
+    Args:
+      files: TFRecord files that Transform wrote, compressed if they end in ``.gz``.
+      columns: what to read.
+      max_in_memory_bytes: larger data stay on disk.
+      split: its name, for the message.
+
+    Raises:
+      UserError: if there is no example, or a file cannot be read as such.
+    """
+    counts = np.zeros(columns.num_label_rows, np.int64)
+    parts: list[dict[str, Any]] = []
+    num_examples = size = 0
+    fits = True
+    batches = read_records(files).batch(_DECODE_BATCH)
+    try:
+        for serialized in batches:
+            spec = columns.parse_spec
+            spec = spec if fits else {columns.label: spec[columns.label]}
+            part = parse(serialized, spec)
+            labels = part[columns.label].numpy()[:, 0]
+            labels = labels[(labels >= 0) & (labels < columns.num_label_rows)]
+            counts += np.bincount(labels, minlength=columns.num_label_rows)
+            num_examples += int(serialized.shape[0])
+            size += sum(_num_bytes(column) for column in part.values())
+            fits = fits and size <= max_in_memory_bytes
+            parts = [*parts, part] if fits else []
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        message = str(error).splitlines()[0]
+        raise UserError(f"the examples of split {split}: {message}") from error
+    if not num_examples:
+        raise UserError(
+            f"split {split} holds no example, expected at least one: are there users "
+            f"with enough activities (data.min_timeline_length)?"
+        )
+    arrays = {}
+    if parts:
+        arrays = {
+            name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]
+        }
+    return ExampleSet(files, columns, num_examples, counts, arrays)
+
+
+def read_records(files: Sequence[str]) -> tf.data.Dataset:
+    """Serialized tf.Examples in the order of the files."""
+    return tf.data.TFRecordDataset(list(files), compression_type=_compression(files))
+
+
+def parse(serialized: tf.Tensor, spec: Mapping[str, Any]) -> Batch:
+    """Parses a batch of tf.Examples; ids become int32, which all devices are fast at.
+
+    Args:
+      serialized: string [batch].
+      spec: by column.
+    """
+    columns = tf.io.parse_example(serialized, dict(spec))
+    return {
+        name: tf.cast(column, tf.int32) if column.dtype == tf.int64 else column
+        for name, column in columns.items()
+    }
+
+
+def _compression(files: Sequence[str]) -> str:
+    return "GZIP" if all(str(file).endswith(".gz") for file in files) else ""
+
+
+def _num_bytes(column: Any) -> int:
+    if isinstance(column, tf.RaggedTensor):
+        return _num_bytes(column.flat_values) + _num_bytes(column.row_splits)
+    return int(column.dtype.size * tf.size(column))

@@ -1,0 +1,143 @@
+"""Reads from Transform's output what the model must know about the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.trainer.feature_group_embedding import Scaling
+from components.trainer.input_pipeline import column_spec, read_records
+from components.trainer.recommendation_model import ModelInputs
+from components.transform.vocabularies import transformed_feature_rows
+from configs import features
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+_BATCH = 4096
+
+
+def read_model_inputs(
+    config: pb.RecommenderConfig,
+    tft_output: tft.TFTransformOutput,
+    catalogue_files: Sequence[str],
+) -> ModelInputs:
+    """Table sizes, candidates, item features and scalings.
+
+    With an item vocabulary all its items are candidates; without one those of the
+    catalogue are, since of the ids in between nothing is known.
+
+    Args:
+      config: the features.
+      tft_output: what Transform wrote.
+      catalogue_files: its examples of the split ``catalogue``.
+
+    Raises:
+      UserError: if the catalogue is empty, or an id of an INT feature without a
+        vocabulary has no row in the feature's table.
+    """
+    label = config.input.label_feature
+    rows = {
+        feature.feature_name: transformed_feature_rows(feature, tft_output)
+        for feature in features.all_features(config)
+        if features.is_categorical(feature)
+    }
+    constants = read_constants(config, catalogue_files)
+    check_raw_ids(config, constants)
+    catalogue = _read_catalogue(config, catalogue_files)
+    num_rows = rows[label.feature_name]
+    items = catalogue[label.feature_name][:, 0]
+    known = (items > features.PADDING_ID) & (items < num_rows)
+    if features.has_vocabulary(label):
+        candidates = np.arange(num_rows) >= features.FIRST_TERM_ID
+    else:
+        candidates = np.zeros(num_rows, bool)
+        candidates[items[known]] = True
+    item_values = {}
+    for feature in config.input.label_item_features:
+        column = catalogue[feature.feature_name]
+        values = np.zeros((num_rows, column.shape[1]), column.dtype)
+        values[items[known]] = column[known]
+        item_values[feature.feature_name] = values
+    return ModelInputs(rows, candidates, item_values, scalings(config, constants))
+
+
+def read_constants(
+    config: pb.RecommenderConfig, files: Sequence[str]
+) -> dict[str, float]:
+    """The numbers that Transform analyzed, which each of its examples repeats.
+
+    Returns:
+      By column: ``<name>_offset`` and ``<name>_scale`` of scaled FLOAT features,
+      ``<name>_min`` and ``<name>_max`` of INT features without a vocabulary.
+
+    Raises:
+      UserError: if there is no example.
+    """
+    spec: dict[str, Any] = {}
+    for feature in features.all_features(config):
+        name = feature.feature_name
+        if feature.feature_type == pb.FLOAT and feature.scaling != pb.NONE:
+            for column in (f"{name}_offset", f"{name}_scale"):
+                spec[column] = tf.io.FixedLenFeature([1], tf.float32)
+        elif feature.feature_type == pb.INT and not features.has_vocabulary(feature):
+            for column in (f"{name}_min", f"{name}_max"):
+                spec[column] = tf.io.FixedLenFeature([1], tf.int64)
+    for serialized in read_records(files).take(1):
+        parsed = tf.io.parse_single_example(serialized, spec) if spec else {}
+        return {name: value.numpy()[0].item() for name, value in parsed.items()}
+    raise UserError("the catalogue holds no item, expected at least one")
+
+
+def check_raw_ids(config: pb.RecommenderConfig, constants: Mapping[str, float]) -> None:
+    """Checks that ids without a vocabulary lie inside their feature's table.
+
+    Args:
+      config: the features.
+      constants: from `read_constants`.
+
+    Raises:
+      UserError: naming the feature, the value and the range.
+    """
+    for feature in features.all_features(config):
+        name = feature.feature_name
+        if f"{name}_min" not in constants:
+            continue
+        smallest, largest = constants[f"{name}_min"], constants[f"{name}_max"]
+        if smallest > largest:
+            continue  # No value at all: the two are what an empty minimum starts from.
+        last = int(feature.vocab_size) - 1
+        for value in (smallest, largest):
+            if not 1 <= value <= last:
+                raise UserError(
+                    f"{name}: value {value} in the data is not allowed. Expected 1 to "
+                    f"{last} (vocab_size {feature.vocab_size}, and 0 is padding), or a "
+                    f"vocab_name"
+                )
+
+
+def scalings(
+    config: pb.RecommenderConfig, constants: Mapping[str, float]
+) -> dict[str, Scaling]:
+    """Scalings of FLOAT features by name; those without one are not in it."""
+    return {
+        f.feature_name: Scaling(
+            constants[f"{f.feature_name}_offset"], constants[f"{f.feature_name}_scale"]
+        )
+        for f in features.all_features(config)
+        if f"{f.feature_name}_offset" in constants
+    }
+
+
+def _read_catalogue(
+    config: pb.RecommenderConfig, files: Sequence[str]
+) -> dict[str, np.ndarray]:
+    spec = {f.feature_name: column_spec(f) for f in features.label_features(config)}
+    parts = [
+        {name: column.numpy() for name, column in tf.io.parse_example(b, spec).items()}
+        for b in read_records(files).batch(_BATCH)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in spec}

@@ -1,0 +1,46 @@
+"""Entry point of TFX's Trainer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from components.trainer.trainer import train_model
+from configs.loader import parse_config
+
+CATALOGUE_SPLIT = "Split-catalogue"
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains and exports.
+
+    Args:
+      fn_args: TFX's ``FnArgs``. ``custom_config["config"]`` is the configuration as
+        text; the catalogue's examples lie beside those of train.
+    """
+    train_model(
+        parse_config(fn_args.custom_config["config"]),
+        train_files=matching_files(fn_args.train_files),
+        eval_files=matching_files(fn_args.eval_files),
+        catalogue_files=matching_files(catalogue_patterns(fn_args.train_files)),
+        transform_output=fn_args.transform_output,
+        serving_model_dir=fn_args.serving_model_dir,
+        model_run_dir=fn_args.model_run_dir,
+    )
+
+
+def matching_files(patterns: Iterable[str]) -> list[str]:
+    """Files that match any of the patterns, in one order."""
+    return sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
+
+
+def catalogue_patterns(train_patterns: Iterable[str]) -> list[str]:
+    """``<uri>/Split-train/*`` to ``<uri>/Split-catalogue/*``."""
+    patterns = []
+    for pattern in train_patterns:
+        folder, name = os.path.split(pattern)
+        patterns.append(os.path.join(os.path.dirname(folder), CATALOGUE_SPLIT, name))
+    return patterns

@@ -1,0 +1,1 @@
+"""Turns raw example columns into ids and numbers, with TensorFlow Transform."""

@@ -1,0 +1,179 @@
+"""What a configuration says about its features: names, columns, vocabularies.
+
+Every column of the examples is called ``<role>_<field>``: ``context_movie_genre`` is the
+field ``movie_genre`` of the activities before the label, ``label_movie_genre`` that of
+the label, ``user_age`` the field ``age`` of the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from configs import recommender_pb2 as pb
+
+CONTEXT = "context_"
+LABEL = "label_"
+USER = "user_"
+SEEN = "seen_"
+ROLES = (CONTEXT, LABEL, USER)
+
+PADDING_ID = 0
+OOV_ID = 1
+FIRST_TERM_ID = 2
+
+DEFAULT_CONTEXT_LENGTH = 10
+DEFAULT_EVAL_TOP_K = (1, 5, 10)
+DEFAULT_CONV_NUM_FILTER_RATIOS = (2, 4)
+DEFAULT_HISTORY_LENGTH_BUCKETS = (5, 10, 20, 50, 100)
+
+
+def role_of(feature_name: str) -> str:
+    """The prefix of a feature's name, e.g. ``"context_"``.
+
+    Raises:
+      ValueError: if the name has none of the known prefixes.
+    """
+    for role in ROLES:
+        if feature_name.startswith(role) and len(feature_name) > len(role):
+            return role
+    raise ValueError(
+        f"a feature's name starts with one of {', '.join(ROLES)}. "
+        f"Received: {feature_name!r}"
+    )
+
+
+def field_of(feature_name: str) -> str:
+    """The name without its prefix: ``context_movie_id`` -> ``movie_id``."""
+    return feature_name[len(role_of(feature_name)) :]
+
+
+def item_field(config: pb.RecommenderConfig) -> str:
+    """The field that identifies an item, e.g. ``movie_id``."""
+    return field_of(config.input.label_feature.feature_name)
+
+
+def seen_feature_name(config: pb.RecommenderConfig) -> str:
+    """The column that lists the user's earlier items, e.g. ``seen_movie_id``."""
+    return SEEN + item_field(config)
+
+
+def length_column(feature_name: str) -> str:
+    """The column that holds how many values of a multi-valued feature are real."""
+    return f"{feature_name}_length"
+
+
+def feature_groups(config: pb.RecommenderConfig) -> list[pb.FeatureGroup]:
+    """All groups of the context side, global ones first."""
+    return [
+        *config.input.global_feature_groups,
+        *config.input.activity_feature_groups,
+    ]
+
+
+def context_features(config: pb.RecommenderConfig) -> list[pb.Feature]:
+    """The features of all groups: the inputs of the context side, in order."""
+    return [f for group in feature_groups(config) for f in group.features]
+
+
+def label_features(config: pb.RecommenderConfig) -> list[pb.Feature]:
+    """The label feature and the item features of the label side."""
+    return [config.input.label_feature, *config.input.label_item_features]
+
+
+def all_features(config: pb.RecommenderConfig) -> list[pb.Feature]:
+    """Context features, then the label's."""
+    return [*context_features(config), *label_features(config)]
+
+
+def has_vocabulary(feature: pb.Feature) -> bool:
+    """Whether the feature's values become ids through a vocabulary."""
+    return feature.feature_type == pb.STRING or (
+        feature.feature_type == pb.INT and bool(feature.vocab_name)
+    )
+
+
+def is_categorical(feature: pb.Feature) -> bool:
+    """Whether the model sees ids (STRING, INT) rather than numbers (FLOAT)."""
+    return feature.feature_type != pb.FLOAT
+
+
+def vocabulary_name(feature: pb.Feature) -> str:
+    """Name of the feature's vocabulary without ``.txt``; features of one name share it.
+
+    Raises:
+      ValueError: if the feature has no vocabulary.
+    """
+    if not has_vocabulary(feature):
+        raise ValueError(f"{feature.feature_name} has no vocabulary")
+    return (feature.vocab_name or field_of(feature.feature_name)).removesuffix(".txt")
+
+
+def vocabularies(config: pb.RecommenderConfig) -> dict[str, list[pb.Feature]]:
+    """The features of each vocabulary, by its name, in order of first use."""
+    result: dict[str, list[pb.Feature]] = {}
+    for feature in all_features(config):
+        if has_vocabulary(feature):
+            result.setdefault(vocabulary_name(feature), []).append(feature)
+    return result
+
+
+def max_context_length(config: pb.RecommenderConfig) -> int:
+    """The most activities before the label that an example holds.
+
+    ``data.max_context_length``, else the ``feature_length`` of the item's context
+    feature, else the shortest of the activity features (multi-valued ones are longer
+    than the context), else 10.
+    """
+    if config.data.max_context_length:
+        return int(config.data.max_context_length)
+    lengths = {
+        feature.feature_name: int(feature.feature_length)
+        for group in config.input.activity_feature_groups
+        for feature in group.features
+    }
+    item = CONTEXT + item_field(config)
+    return lengths.get(item, min(lengths.values(), default=DEFAULT_CONTEXT_LENGTH))
+
+
+def column_lengths(config: pb.RecommenderConfig) -> dict[str, int]:
+    """Lengths of the columns that the configuration names.
+
+    A feature's column has its ``feature_length``; other columns have the length in
+    ``data.max_feature_lengths``.
+    """
+    lengths = {e.feature_name: int(e.length) for e in config.data.max_feature_lengths}
+    if config.data.max_context_movie_genre_length:
+        lengths["context_movie_genre"] = int(config.data.max_context_movie_genre_length)
+    lengths.update((f.feature_name, int(f.feature_length)) for f in all_features(config))
+    return lengths
+
+
+def eval_top_k(config: pb.RecommenderConfig) -> tuple[int, ...]:
+    """K of HR@K and NDCG@K, ascending."""
+    return tuple(sorted(set(config.eval.eval_top_k))) or DEFAULT_EVAL_TOP_K
+
+
+def conv_num_filter_ratios(config: pb.RecommenderConfig) -> tuple[int, ...]:
+    """Filters of each convolution as a multiple of the group's embedding width."""
+    return tuple(config.model.conv_num_filter_ratios) or DEFAULT_CONV_NUM_FILTER_RATIOS
+
+
+def history_length_buckets(config: pb.RecommenderConfig) -> tuple[int, ...]:
+    """First history length of each bucket after the first, ascending."""
+    return tuple(config.data.history_length_buckets) or DEFAULT_HISTORY_LENGTH_BUCKETS
+
+
+def gate_bounds(
+    config: pb.RecommenderConfig, gate: pb.Gate
+) -> Iterator[pb.MetricBound]:
+    """The bounds that bind one gate (``SAVED_MODEL`` or ``TFLITE``).
+
+    The .tflite file answers its top K only, so ``mrr_test`` and ``mean_rank_test``
+    bind the SavedModel's gate alone.
+    """
+    for bound in config.eval.bounds:
+        if bound.gate not in (pb.BOTH, gate):
+            continue
+        if gate == pb.TFLITE and bound.metric in ("mrr_test", "mean_rank_test"):
+            continue
+        yield bound

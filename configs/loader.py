@@ -1,0 +1,493 @@
+"""Reads, overrides and checks a configuration; every mistake names its field."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import message, text_format
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+
+from configs import features
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+DEFAULT_BOUND = pb.MetricBound(
+    metric="hr_10_test", lower_bound=0.01, max_regression=0.02
+)
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32,
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_UINT64,
+}
+_FLOATS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
+_METRIC = re.compile(r"(?:(?:hr|ndcg)_(?P<k>[1-9]\d*)|mrr|mean_rank)_test")
+_NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*")
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> pb.RecommenderConfig:
+    """Reads a configuration, applies ``overrides`` and checks the whole.
+
+    Args:
+      path: a ``.pbtxt`` file: a ``RecommenderConfig``, or a bare ``InputConfig`` as
+        TensorFlow's on-device recommendation example has them. With the latter all
+        else is by default, and the gates are bound by ``DEFAULT_BOUND``.
+      overrides: ``path.to.field=value`` strings, see `apply_override`.
+
+    Raises:
+      UserError: if the file cannot be read or parsed, or a value is not allowed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot read the configuration {path}: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the configuration is not UTF-8 text") from error
+    try:
+        config = parse_config(text)
+        for override in overrides:
+            apply_override(config, override)
+        validate_config(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return config
+
+
+def parse_config(text: str) -> pb.RecommenderConfig:
+    """Parses the text of a configuration, full or a bare ``InputConfig``.
+
+    Raises:
+      UserError: with line and column, if the text does not parse.
+    """
+    config = pb.RecommenderConfig()
+    if _is_bare_input(text):
+        _merge(text, config.input)
+        config.eval.bounds.append(DEFAULT_BOUND)
+    else:
+        _merge(text, config)
+    return config
+
+
+def config_to_text(config: pb.RecommenderConfig) -> str:
+    """The configuration as text that `parse_config` reads back."""
+    return text_format.MessageToString(config)
+
+
+def apply_override(config: pb.RecommenderConfig, override: str) -> None:
+    """Sets one field from ``path.to.field=value``, in place.
+
+    Several values of a repeated field stand between commas
+    (``model.hidden_layer_dims=64,32``; an empty value clears it); elements of a
+    repeated message are named by their index (``eval.bounds.0.lower_bound=0.2``), and a
+    message is given in text format (``eval.bounds={metric: "hr_10_test" ...}``).
+
+    Raises:
+      UserError: if the path is unknown or the value does not fit the field.
+    """
+    path, equals, value = override.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise UserError(
+            f"an override has the form path.to.field=value. Received: {override!r}"
+        )
+    *parents, name = path.split(".")
+    parent: message.Message = config
+    walked = ""
+    index = 0
+    while index < len(parents):
+        field = _field(parent, parents[index], walked)
+        walked = f"{walked}{field.name}."
+        if field.message_type is None:
+            raise UserError(f"{walked.rstrip('.')} has no fields. Received: {path!r}")
+        child = getattr(parent, field.name)
+        if _is_repeated(field):
+            index += 1
+            child = _element(child, parents[index : index + 1], walked)
+            walked = f"{walked}{parents[index]}."
+        parent = child
+        index += 1
+    _set(parent, _field(parent, name, walked), value.strip(), path)
+
+
+def validate_config(config: pb.RecommenderConfig) -> None:
+    """Checks ranges and that the parts fit together.
+
+    Raises:
+      UserError: naming the field's path, the value and what is allowed.
+    """
+    _check_ranges(config, "")
+    _check_input(config)
+    _check_data(config)
+    _check_model(config)
+    _check_eval(config)
+    if not _NAME.fullmatch(config.name):
+        raise _error(
+            "name", config.name, "letters, digits, '-', '_' and '.', a letter first"
+        )
+
+
+def explain_config() -> list[tuple[str, str, str]]:
+    """Path, default and range of every knob, in the order of the proto."""
+    return list(_explain(pb.RecommenderConfig.DESCRIPTOR, ""))
+
+
+def _is_bare_input(text: str) -> bool:
+    bare = {field.name for field in pb.InputConfig.DESCRIPTOR.fields}
+    first = re.search(r"^\s*(?!#)([a-z_]+)", text, re.MULTILINE)
+    return first is not None and first.group(1) in bare
+
+
+def _merge(text: str, target: message.Message) -> None:
+    try:
+        text_format.Parse(text, target)
+    except text_format.ParseError as error:
+        where = re.match(r"(\d+):(\d+) : (.*)", str(error), re.DOTALL)
+        if where is None:
+            raise UserError(str(error)) from error
+        line, column, what = where.groups()
+        raise UserError(f"line {line}, column {column}: {_one_line(what)}") from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _is_repeated(field: FieldDescriptor) -> bool:
+    return bool(field.label == FieldDescriptor.LABEL_REPEATED)
+
+
+def _field(parent: message.Message, name: str, walked: str) -> FieldDescriptor:
+    fields = parent.DESCRIPTOR.fields_by_name
+    if name not in fields:
+        raise UserError(
+            f"{walked}{name}: no such field. Expected one of {', '.join(fields)}"
+        )
+    return fields[name]
+
+
+def _element(container: Any, index: list[str], walked: str) -> message.Message:
+    if not index or not index[0].isdigit() or int(index[0]) >= len(container):
+        received = index[0] if index else "nothing"
+        raise UserError(
+            f"{walked.rstrip('.')} has {len(container)} elements, numbered from 0. "
+            f"Received: {received}"
+        )
+    return container[int(index[0])]
+
+
+def _set(
+    parent: message.Message, field: FieldDescriptor, value: str, path: str
+) -> None:
+    parent.ClearField(field.name)
+    if field.message_type is not None:
+        text = value if value.startswith("{") else f"{{ {value} }}"
+        try:
+            if value:
+                text_format.Parse(f"{field.name} {text}", parent)
+        except text_format.ParseError as error:
+            raise UserError(f"{path}: {_one_line(str(error))}") from error
+    elif _is_repeated(field):
+        values = [v.strip() for v in value.split(",")] if value else []
+        getattr(parent, field.name).extend(_scalar(field, v, path) for v in values)
+    else:
+        setattr(parent, field.name, _scalar(field, value, path))
+
+
+def _scalar(field: FieldDescriptor, value: str, path: str) -> Any:
+    if field.enum_type is not None:
+        if value not in field.enum_type.values_by_name:
+            raise _error(path, value, f"one of {_enum_names(field.enum_type)}")
+        return field.enum_type.values_by_name[value].number
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        if value.lower() not in ("true", "false"):
+            raise _error(path, value, "true or false")
+        return value.lower() == "true"
+    if field.cpp_type in _INTEGERS:
+        return _number(int, value, path, "a whole number")
+    if field.cpp_type in _FLOATS:
+        return _number(float, value, path, "a number")
+    return value
+
+
+def _number(kind: type, value: str, path: str, expected: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise _error(path, value, expected) from error
+
+
+def _enum_names(enum: EnumDescriptor) -> str:
+    return ", ".join(enum.values_by_name)
+
+
+def _error(path: str, value: object, expected: str) -> UserError:
+    return UserError(f"{path}: {value!r} is not allowed. Expected {expected}")
+
+
+def _range(field: FieldDescriptor) -> tuple[float, float]:
+    options = field.GetOptions()
+    extensions = options.Extensions
+    low = extensions[pb.min] if options.HasExtension(pb.min) else -math.inf
+    high = extensions[pb.max] if options.HasExtension(pb.max) else math.inf
+    return low, high
+
+
+def _range_text(field: FieldDescriptor) -> str:
+    if field.enum_type is not None:
+        return _enum_names(field.enum_type)
+    low, high = _range(field)
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    return f"{low:.15g} to {high:.15g}"
+
+
+def _check_ranges(config: message.Message, prefix: str) -> None:
+    for field, value in config.ListFields():
+        path = f"{prefix}{field.name}"
+        values = value if _is_repeated(field) else [value]
+        for index, element in enumerate(values):
+            if field.message_type is not None:
+                here = f"{path}.{index}." if _is_repeated(field) else f"{path}."
+                _check_ranges(element, here)
+            elif field.cpp_type in _INTEGERS | _FLOATS:
+                low, high = _range(field)
+                if not low <= element <= high or not math.isfinite(element):
+                    expected = _range_text(field) or "a finite number"
+                    raise _error(path, element, expected)
+
+
+def _groups(config: pb.RecommenderConfig) -> Iterator[tuple[str, pb.FeatureGroup]]:
+    for name in ("global_feature_groups", "activity_feature_groups"):
+        for index, group in enumerate(getattr(config.input, name)):
+            yield f"input.{name}.{index}", group
+
+
+def _features(config: pb.RecommenderConfig) -> Iterator[tuple[str, pb.Feature]]:
+    for path, group in _groups(config):
+        for index, feature in enumerate(group.features):
+            yield f"{path}.features.{index}", feature
+    yield "input.label_feature", config.input.label_feature
+    for index, feature in enumerate(config.input.label_item_features):
+        yield f"input.label_item_features.{index}", feature
+
+
+def _check_input(config: pb.RecommenderConfig) -> None:
+    if not features.feature_groups(config):
+        raise _error("input", "no feature groups", "at least one feature group")
+    if not config.input.HasField("label_feature"):
+        raise _error("input.label_feature", "nothing", "the feature to predict")
+    for path, feature in _features(config):
+        _check_feature(path, feature)
+    for path, group in _groups(config):
+        _check_group(path, group)
+    _check_label(config)
+    _check_names(config)
+    _check_shared(config)
+
+
+def _check_feature(path: str, feature: pb.Feature) -> None:
+    name = feature.feature_name
+    try:
+        features.role_of(name)
+    except ValueError as error:
+        expected = f"a name that starts with one of {', '.join(features.ROLES)}"
+        raise _error(f"{path}.feature_name", name, expected) from error
+    if feature.feature_type == pb.FLOAT:
+        if feature.vocab_name:
+            raise _error(f"{path}.vocab_name", feature.vocab_name, "none: it is FLOAT")
+        return
+    if feature.scaling != pb.NONE:
+        scaling = pb.Scaling.Name(feature.scaling)
+        raise _error(f"{path}.scaling", scaling, "NONE: only FLOAT is scaled")
+    if feature.embedding_dim < 1:
+        expected = "1 or more for a STRING or INT feature"
+        raise _error(f"{path}.embedding_dim", feature.embedding_dim, expected)
+    if not features.has_vocabulary(feature) and feature.vocab_size < 2:
+        expected = "2 or more for an INT feature without vocab_name"
+        raise _error(f"{path}.vocab_size", feature.vocab_size, expected)
+    if features.has_vocabulary(feature):
+        vocabulary = features.vocabulary_name(feature)
+        if not _NAME.fullmatch(vocabulary):
+            expected = "a plain file name"
+            raise _error(f"{path}.vocab_name", feature.vocab_name, expected)
+
+
+def _check_group(path: str, group: pb.FeatureGroup) -> None:
+    if not group.features:
+        raise _error(f"{path}.features", "none", "at least one feature")
+    lengths = {f.feature_name: int(f.feature_length) for f in group.features}
+    if len(set(lengths.values())) > 1:
+        raise _error(f"{path}.features", lengths, "one feature_length in a group")
+    if "activity_feature_groups" not in path:
+        for index, feature in enumerate(group.features):
+            if not feature.feature_name.startswith(features.USER):
+                here = f"{path}.features.{index}.feature_name"
+                expected = f"{features.USER}<field> in a global group"
+                raise _error(here, feature.feature_name, expected)
+        return
+    for index, feature in enumerate(group.features):
+        if not feature.feature_name.startswith(features.CONTEXT):
+            here = f"{path}.features.{index}.feature_name"
+            expected = f"{features.CONTEXT}<field> in an activity group"
+            raise _error(here, feature.feature_name, expected)
+    if not any(features.is_categorical(f) for f in group.features):
+        expected = (
+            "a STRING or INT feature beside the FLOAT ones: a padded step cannot be "
+            "told from the value 0"
+        )
+        raise _error(f"{path}.features", list(lengths), expected)
+
+
+def _check_label(config: pb.RecommenderConfig) -> None:
+    label = config.input.label_feature
+    path = "input.label_feature"
+    if not label.feature_name.startswith(features.LABEL):
+        expected = f"{features.LABEL}<field>"
+        raise _error(f"{path}.feature_name", label.feature_name, expected)
+    if label.feature_type == pb.FLOAT:
+        raise _error(f"{path}.feature_type", "FLOAT", "STRING or INT")
+    if label.feature_length != 1:
+        raise _error(f"{path}.feature_length", label.feature_length, "1")
+    for index, feature in enumerate(config.input.label_item_features):
+        if not feature.feature_name.startswith(features.LABEL):
+            here = f"input.label_item_features.{index}.feature_name"
+            raise _error(here, feature.feature_name, f"{features.LABEL}<field>")
+    if not config.input.label_id_embedding and not config.input.label_item_features:
+        expected = "true, or label_item_features to make the embedding from"
+        raise _error("input.label_id_embedding", False, expected)
+
+
+def _check_names(config: pb.RecommenderConfig) -> None:
+    seen: dict[str, str] = {}
+    for path, feature in _features(config):
+        name = feature.feature_name
+        if name in seen:
+            expected = f"each feature once; {seen[name]} has it too"
+            raise _error(f"{path}.feature_name", name, expected)
+        seen[name] = path
+
+
+def _check_shared(config: pb.RecommenderConfig) -> None:
+    """Features of one field, or of one vocabulary, must agree on what they share."""
+    by_field: dict[str, tuple[str, pb.Feature]] = {}
+    by_vocabulary: dict[str, tuple[str, pb.Feature]] = {}
+    for path, feature in _features(config):
+        role = features.role_of(feature.feature_name)
+        field = features.field_of(feature.feature_name)
+        key = features.USER + field if role == features.USER else field
+        other_path, other = by_field.setdefault(key, (path, feature))
+        for knob in ("feature_type", "vocab_name", "vocab_size"):
+            value, expected = getattr(feature, knob), getattr(other, knob)
+            if value != expected:
+                if knob == "feature_type":
+                    value = pb.FeatureType.Name(value)
+                    expected = pb.FeatureType.Name(expected)
+                raise _error(
+                    f"{path}.{knob}", value, f"{expected!r}, as {other_path} has it"
+                )
+        if features.has_vocabulary(feature):
+            name = features.vocabulary_name(feature)
+            other_path, other = by_vocabulary.setdefault(name, (path, feature))
+            for knob in ("feature_type", "vocab_size"):
+                if getattr(feature, knob) != getattr(other, knob):
+                    raise _error(
+                        f"{path}.{knob}",
+                        getattr(feature, knob),
+                        f"{getattr(other, knob)!r}: {other_path} has the same "
+                        f"vocabulary {name!r}",
+                    )
+
+
+def _check_data(config: pb.RecommenderConfig) -> None:
+    data = config.data
+    cuts = ("train_end_timestamp", "eval_end_timestamp")
+    given = [name for name in cuts if data.HasField(name)]
+    if given and data.split != pb.TEMPORAL:
+        split = pb.Split.Name(data.split)
+        raise _error(f"data.{given[0]}", f"split {split}", "split TEMPORAL with it")
+    if len(given) == 1:
+        missing = next(name for name in cuts if name not in given)
+        raise _error(f"data.{missing}", "nothing", f"a value, as data.{given[0]} has")
+    if given and data.eval_end_timestamp <= data.train_end_timestamp:
+        expected = f"more than train_end_timestamp, {data.train_end_timestamp}"
+        raise _error("data.eval_end_timestamp", data.eval_end_timestamp, expected)
+    if not data.build_vocabs and not data.vocab_dir:
+        raise _error("data.vocab_dir", "", "a folder, since build_vocabs is false")
+    if data.HasField("csv") and data.source not in (pb.AUTO, pb.CSV):
+        source = pb.Source.Name(data.source)
+        raise _error("data.source", source, "CSV, since data.csv is given")
+    if data.source == pb.CSV and not data.HasField("csv"):
+        raise _error("data.csv", "nothing", "the columns, since data.source is CSV")
+    if len(data.csv.delimiter) != 1:
+        raise _error("data.csv.delimiter", data.csv.delimiter, "one character")
+    buckets = list(data.history_length_buckets)
+    if buckets != sorted(set(buckets)):
+        raise _error("data.history_length_buckets", buckets, "ascending numbers")
+
+
+def _check_model(config: pb.RecommenderConfig) -> None:
+    largest = max(features.eval_top_k(config))
+    if largest > config.model.num_predictions:
+        expected = f"at least eval.eval_top_k's largest, {largest}"
+        raise _error("model.num_predictions", config.model.num_predictions, expected)
+
+
+def _check_eval(config: pb.RecommenderConfig) -> None:
+    for index, bound in enumerate(config.eval.bounds):
+        path = f"eval.bounds.{index}"
+        match = _METRIC.fullmatch(bound.metric)
+        if match is None:
+            expected = "hr_<k>_test, ndcg_<k>_test, mrr_test or mean_rank_test"
+            raise _error(f"{path}.metric", bound.metric, expected)
+        k = match.group("k")
+        if k is not None and int(k) not in features.eval_top_k(config):
+            expected = f"a K of eval.eval_top_k, {list(features.eval_top_k(config))}"
+            raise _error(f"{path}.metric", bound.metric, expected)
+        tflite_only = bound.gate == pb.TFLITE
+        if tflite_only and bound.metric in ("mrr_test", "mean_rank_test"):
+            expected = "a metric of the top K: the .tflite file answers no more"
+            raise _error(f"{path}.metric", bound.metric, expected)
+        limits = ("lower_bound", "upper_bound", "max_regression")
+        if not any(bound.HasField(limit) for limit in limits):
+            raise _error(path, bound.metric, f"one of {', '.join(limits)}")
+    for gate in (pb.SAVED_MODEL, pb.TFLITE):
+        if not any(
+            bound.HasField("lower_bound") or bound.HasField("upper_bound")
+            for bound in features.gate_bounds(config, gate)
+        ):
+            raise _error(
+                "eval.bounds",
+                f"no absolute bound for the {pb.Gate.Name(gate)} gate",
+                "a lower_bound or upper_bound: without one a first run lets every "
+                "model through",
+            )
+
+
+def _explain(descriptor: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
+    for field in descriptor.fields:
+        path = f"{prefix}{field.name}"
+        if field.message_type is not None:
+            index = ".N" if _is_repeated(field) else ""
+            yield from _explain(field.message_type, f"{path}{index}.")
+        else:
+            yield path, _default_text(field), _range_text(field)
+
+
+def _default_text(field: FieldDescriptor) -> str:
+    if _is_repeated(field):
+        return "[]"
+    if not field.has_default_value:
+        return "not set"
+    if field.enum_type is not None:
+        return str(field.enum_type.values_by_number[field.default_value].name)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return str(field.default_value).lower()
+    return f"{field.default_value!r}" if field.default_value != "" else '""'

@@ -1,0 +1,308 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+ADAGRAD: Optimizer
+ADAM: Optimizer
+AUTO: Source
+BATCH_SOFTMAX: Loss
+BOTH: Gate
+BOW: EncoderType
+CNN: EncoderType
+CONSTANT: LearningRateSchedule
+CONTEXT: Seen
+COSINE: LearningRateSchedule
+CSV: Source
+DESCRIPTOR: _descriptor.FileDescriptor
+DYNAMIC_RANGE: Quantization
+FLOAT: FeatureType
+FLOAT16: Quantization
+FLOAT32: Quantization
+GLOBAL_SOFTMAX: Loss
+INT: FeatureType
+KEPT: Seen
+LEAVE_ONE_OUT: Split
+LSTM: EncoderType
+MAX_FIELD_NUMBER: _ClassVar[int]
+MIN_FIELD_NUMBER: _ClassVar[int]
+MIN_MAX: Scaling
+MOVIELENS_100K: Source
+MOVIELENS_CSV: Source
+MOVIELENS_DAT: Source
+NONE: Scaling
+RANDOM: Split
+SAVED_MODEL: Gate
+SGD: Optimizer
+STRING: FeatureType
+TEMPORAL: Split
+TFLITE: Gate
+TIMELINE: Seen
+Z_SCORE: Scaling
+max: _descriptor.FieldDescriptor
+min: _descriptor.FieldDescriptor
+
+class CsvField(_message.Message):
+    __slots__ = ["column", "field", "separator", "type"]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    SEPARATOR_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    field: str
+    separator: str
+    type: FeatureType
+    def __init__(self, column: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., separator: _Optional[str] = ...) -> None: ...
+
+class CsvSource(_message.Message):
+    __slots__ = ["activities_file", "delimiter", "encoding", "item_column", "item_fields", "item_key_column", "items_file", "timestamp_column", "title_column", "user_column", "user_fields", "user_key_column", "users_file", "value_column"]
+    ACTIVITIES_FILE_FIELD_NUMBER: _ClassVar[int]
+    DELIMITER_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FILE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_KEY_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    TITLE_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    USERS_FILE_FIELD_NUMBER: _ClassVar[int]
+    USER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    USER_KEY_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    VALUE_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    activities_file: str
+    delimiter: str
+    encoding: str
+    item_column: str
+    item_fields: _containers.RepeatedCompositeFieldContainer[CsvField]
+    item_key_column: str
+    items_file: str
+    timestamp_column: str
+    title_column: str
+    user_column: str
+    user_fields: _containers.RepeatedCompositeFieldContainer[CsvField]
+    user_key_column: str
+    users_file: str
+    value_column: str
+    def __init__(self, activities_file: _Optional[str] = ..., user_column: _Optional[str] = ..., item_column: _Optional[str] = ..., timestamp_column: _Optional[str] = ..., value_column: _Optional[str] = ..., items_file: _Optional[str] = ..., item_key_column: _Optional[str] = ..., title_column: _Optional[str] = ..., item_fields: _Optional[_Iterable[_Union[CsvField, _Mapping]]] = ..., users_file: _Optional[str] = ..., user_key_column: _Optional[str] = ..., user_fields: _Optional[_Iterable[_Union[CsvField, _Mapping]]] = ..., delimiter: _Optional[str] = ..., encoding: _Optional[str] = ...) -> None: ...
+
+class DataConfig(_message.Message):
+    __slots__ = ["build_vocabs", "csv", "eval_end_timestamp", "history_length_buckets", "max_context_length", "max_context_movie_genre_length", "max_feature_lengths", "max_rejected_fraction", "min_rating", "min_timeline_length", "num_shards", "seed", "source", "split", "train_data_fraction", "train_end_timestamp", "vocab_dir"]
+    BUILD_VOCABS_FIELD_NUMBER: _ClassVar[int]
+    CSV_FIELD_NUMBER: _ClassVar[int]
+    EVAL_END_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_LENGTH_BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONTEXT_MOVIE_GENRE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_FEATURE_LENGTHS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REJECTED_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    MIN_RATING_FIELD_NUMBER: _ClassVar[int]
+    MIN_TIMELINE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    NUM_SHARDS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_DATA_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_END_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    VOCAB_DIR_FIELD_NUMBER: _ClassVar[int]
+    build_vocabs: bool
+    csv: CsvSource
+    eval_end_timestamp: int
+    history_length_buckets: _containers.RepeatedScalarFieldContainer[int]
+    max_context_length: int
+    max_context_movie_genre_length: int
+    max_feature_lengths: _containers.RepeatedCompositeFieldContainer[FeatureLength]
+    max_rejected_fraction: float
+    min_rating: float
+    min_timeline_length: int
+    num_shards: int
+    seed: int
+    source: Source
+    split: Split
+    train_data_fraction: float
+    train_end_timestamp: int
+    vocab_dir: str
+    def __init__(self, source: _Optional[_Union[Source, str]] = ..., csv: _Optional[_Union[CsvSource, _Mapping]] = ..., min_rating: _Optional[float] = ..., min_timeline_length: _Optional[int] = ..., max_context_length: _Optional[int] = ..., max_context_movie_genre_length: _Optional[int] = ..., max_feature_lengths: _Optional[_Iterable[_Union[FeatureLength, _Mapping]]] = ..., split: _Optional[_Union[Split, str]] = ..., train_data_fraction: _Optional[float] = ..., train_end_timestamp: _Optional[int] = ..., eval_end_timestamp: _Optional[int] = ..., build_vocabs: bool = ..., vocab_dir: _Optional[str] = ..., max_rejected_fraction: _Optional[float] = ..., num_shards: _Optional[int] = ..., seed: _Optional[int] = ..., history_length_buckets: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class EvalConfig(_message.Message):
+    __slots__ = ["bounds", "eval_top_k"]
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    EVAL_TOP_K_FIELD_NUMBER: _ClassVar[int]
+    bounds: _containers.RepeatedCompositeFieldContainer[MetricBound]
+    eval_top_k: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, eval_top_k: _Optional[_Iterable[int]] = ..., bounds: _Optional[_Iterable[_Union[MetricBound, _Mapping]]] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ["embedding_dim", "feature_length", "feature_name", "feature_type", "scaling", "vocab_name", "vocab_size"]
+    EMBEDDING_DIM_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_NAME_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
+    VOCAB_NAME_FIELD_NUMBER: _ClassVar[int]
+    VOCAB_SIZE_FIELD_NUMBER: _ClassVar[int]
+    embedding_dim: int
+    feature_length: int
+    feature_name: str
+    feature_type: FeatureType
+    scaling: Scaling
+    vocab_name: str
+    vocab_size: int
+    def __init__(self, feature_name: _Optional[str] = ..., feature_type: _Optional[_Union[FeatureType, str]] = ..., vocab_name: _Optional[str] = ..., vocab_size: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., feature_length: _Optional[int] = ..., scaling: _Optional[_Union[Scaling, str]] = ...) -> None: ...
+
+class FeatureGroup(_message.Message):
+    __slots__ = ["encoder_type", "features"]
+    ENCODER_TYPE_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    encoder_type: EncoderType
+    features: _containers.RepeatedCompositeFieldContainer[Feature]
+    def __init__(self, features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., encoder_type: _Optional[_Union[EncoderType, str]] = ...) -> None: ...
+
+class FeatureLength(_message.Message):
+    __slots__ = ["feature_name", "length"]
+    FEATURE_NAME_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    feature_name: str
+    length: int
+    def __init__(self, feature_name: _Optional[str] = ..., length: _Optional[int] = ...) -> None: ...
+
+class InputConfig(_message.Message):
+    __slots__ = ["activity_feature_groups", "global_feature_groups", "label_feature", "label_id_embedding", "label_item_features"]
+    ACTIVITY_FEATURE_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_FEATURE_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FEATURE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_ID_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    LABEL_ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    activity_feature_groups: _containers.RepeatedCompositeFieldContainer[FeatureGroup]
+    global_feature_groups: _containers.RepeatedCompositeFieldContainer[FeatureGroup]
+    label_feature: Feature
+    label_id_embedding: bool
+    label_item_features: _containers.RepeatedCompositeFieldContainer[Feature]
+    def __init__(self, global_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., activity_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., label_feature: _Optional[_Union[Feature, _Mapping]] = ..., label_item_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_id_embedding: bool = ...) -> None: ...
+
+class MetricBound(_message.Message):
+    __slots__ = ["gate", "lower_bound", "max_regression", "metric", "upper_bound"]
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    MAX_REGRESSION_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    UPPER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    gate: Gate
+    lower_bound: float
+    max_regression: float
+    metric: str
+    upper_bound: float
+    def __init__(self, metric: _Optional[str] = ..., lower_bound: _Optional[float] = ..., upper_bound: _Optional[float] = ..., max_regression: _Optional[float] = ..., gate: _Optional[_Union[Gate, str]] = ...) -> None: ...
+
+class ModelConfig(_message.Message):
+    __slots__ = ["conv_kernel_size", "conv_num_filter_ratios", "hidden_layer_dims", "lstm_num_units", "max_seen_length", "num_predictions", "seen"]
+    CONV_KERNEL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CONV_NUM_FILTER_RATIOS_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_LAYER_DIMS_FIELD_NUMBER: _ClassVar[int]
+    LSTM_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
+    MAX_SEEN_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    NUM_PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    conv_kernel_size: int
+    conv_num_filter_ratios: _containers.RepeatedScalarFieldContainer[int]
+    hidden_layer_dims: _containers.RepeatedScalarFieldContainer[int]
+    lstm_num_units: int
+    max_seen_length: int
+    num_predictions: int
+    seen: Seen
+    def __init__(self, hidden_layer_dims: _Optional[_Iterable[int]] = ..., conv_num_filter_ratios: _Optional[_Iterable[int]] = ..., conv_kernel_size: _Optional[int] = ..., lstm_num_units: _Optional[int] = ..., num_predictions: _Optional[int] = ..., seen: _Optional[_Union[Seen, str]] = ..., max_seen_length: _Optional[int] = ...) -> None: ...
+
+class PushConfig(_message.Message):
+    __slots__ = ["conversion_timeout_seconds", "push_destination", "quantization"]
+    CONVERSION_TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PUSH_DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    conversion_timeout_seconds: int
+    push_destination: str
+    quantization: Quantization
+    def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Union[Quantization, str]] = ..., conversion_timeout_seconds: _Optional[int] = ...) -> None: ...
+
+class RecommenderConfig(_message.Message):
+    __slots__ = ["data", "eval", "input", "model", "name", "push", "train"]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    EVAL_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_FIELD_NUMBER: _ClassVar[int]
+    data: DataConfig
+    eval: EvalConfig
+    input: InputConfig
+    model: ModelConfig
+    name: str
+    push: PushConfig
+    train: TrainConfig
+    def __init__(self, input: _Optional[_Union[InputConfig, _Mapping]] = ..., data: _Optional[_Union[DataConfig, _Mapping]] = ..., model: _Optional[_Union[ModelConfig, _Mapping]] = ..., train: _Optional[_Union[TrainConfig, _Mapping]] = ..., eval: _Optional[_Union[EvalConfig, _Mapping]] = ..., push: _Optional[_Union[PushConfig, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class TrainConfig(_message.Message):
+    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "learning_rate", "learning_rate_schedule", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "optimizer", "seed", "steps_per_epoch"]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_PATH_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOPPING_PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_IN_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NUM_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    NUM_EVAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_PER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    batch_size: int
+    checkpoint_path: str
+    early_stopping_patience: int
+    gradient_clip_norm: float
+    learning_rate: float
+    learning_rate_schedule: LearningRateSchedule
+    loss: Loss
+    max_checkpoints: int
+    max_in_memory_bytes: int
+    num_epochs: int
+    num_eval_steps: int
+    optimizer: Optimizer
+    seed: int
+    steps_per_epoch: int
+    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ...) -> None: ...
+
+class FeatureType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class EncoderType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Scaling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Split(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Seen(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Loss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Optimizer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class LearningRateSchedule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Gate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Quantization(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []

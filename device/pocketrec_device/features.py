@@ -1,0 +1,378 @@
+"""From a history of items to the tensors that the model takes: pure functions.
+
+What is done here is what the pipeline's Transform does to examples: values become ids
+of the bundle's own vocabularies, padding stands at the end, and where there is more
+than fits the newest survive. A test of the pipeline holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+
+PADDING_ID = 0
+OOV_ID = 1
+INDEX_OF_FIRST_TERM = 2
+
+CONTEXT_LENGTH = "context_length"
+
+Tensors: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
+Vocabularies: TypeAlias = Mapping[str, Mapping[bytes, int]]
+
+
+class RequestError(ValueError):
+    """A history, a user's feature or a number of items that cannot be answered."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How one input of the model is made; as in the manifest.
+
+    Attributes:
+      name: of the model's input.
+      dtype: ``"int32"`` or ``"float32"``.
+      length: values; the input's shape is ``[1, length]``.
+      role: ``"context"``, ``"user"`` or ``"seen"``.
+      field: the item's or user's field that the values come from.
+      source: ``"item_id"`` (the history's ids), ``"item"`` (a field of the catalogue),
+        ``"value"`` (ratings), ``"timestamp"``, ``"user"`` or ``"seen"`` (all items that
+        the user has had).
+      feature_type: ``"STRING"``, ``"INT"`` or ``"FLOAT"``.
+      multi_valued: whether an item or user has several values.
+      vocabulary: its name; None where values are ids (INT) or numbers (FLOAT).
+      vocab_size: rows of the embedding table; 0 for FLOAT.
+    """
+
+    name: str
+    dtype: str
+    length: int
+    role: str
+    field: str
+    source: str
+    feature_type: str
+    multi_valued: bool
+    vocabulary: str | None
+    vocab_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the catalogue.
+
+    Attributes:
+      index: its id inside the model; 1 if it is out of vocabulary.
+      id: as the logs have it.
+      title: for people.
+      features: raw values by field, e.g. ``{"movie_genre": ["Action", "Sci-Fi"]}``.
+    """
+
+    index: int
+    id: str
+    title: str
+    features: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known of a user.
+
+    Attributes:
+      items: raw item ids, oldest first.
+      ratings: one per item; None where there is none, or none at all.
+      timestamps: seconds since 1970, one per item, or none at all.
+      user: the user's features by field, e.g. ``{"age": 31}``; a list where a feature
+        has several values, None where the value is not known.
+      seen: raw item ids to leave out, oldest first.
+    """
+
+    items: Sequence[Any]
+    ratings: Sequence[float | None] | None = None
+    timestamps: Sequence[int] | None = None
+    user: Mapping[str, Any] | None = None
+    seen: Sequence[Any] = ()
+
+
+def tensors_from_history(
+    inputs: Sequence[InputSpec],
+    items: Mapping[str, Item],
+    vocabularies: Vocabularies,
+    max_context_length: int,
+    history: History,
+) -> Tensors:
+    """The model's input tensors for a user.
+
+    An item that the catalogue does not have, and one without a value in a field, counts
+    as the examples have it: empty text or 0, no value at all in a multi-valued field. A
+    rating that is not known is 0.
+
+    Args:
+      inputs: of the model.
+      items: the catalogue, by raw id.
+      vocabularies: by name, the id of each term.
+      max_context_length: how many of the last items the model looks at.
+      history: of the user.
+
+    Returns:
+      By input, int32 or float32 ``[1, length]``.
+
+    Raises:
+      RequestError: if ratings or timestamps do not go with the items, times fall, a
+        user feature is missing, or a value is not of its type or outside its range.
+    """
+    steps = _steps(inputs, items, max_context_length, history)
+    tensors = {}
+    for spec in inputs:
+        values = _values(spec, steps, history)
+        if spec.source in ("item_id", "seen", "user"):
+            _check_raw_ids(spec, values)
+        tensors[spec.name] = _tensor(spec, values, vocabularies)
+    return tensors
+
+
+def tensors_from_example(
+    inputs: Sequence[InputSpec], columns: Mapping[str, Any], vocabularies: Vocabularies
+) -> Tensors:
+    """The model's input tensors for a raw example of the pipeline.
+
+    Where the example's columns are longer than the inputs, the newest values survive.
+    Values are looked up in the given vocabularies, those of the bundle, whichever the
+    examples were made with; an id that the bundle's model has no row for (INT features
+    without a vocabulary) becomes padding.
+
+    Args:
+      inputs: of the model.
+      columns: of one example, arrays or lists of raw values by column: each input's
+        name, ``context_length`` and, for a multi-valued input, ``<name>_length``.
+        Others are not looked at.
+      vocabularies: by name, the id of each term.
+
+    Returns:
+      By input, int32 or float32 ``[1, length]``.
+
+    Raises:
+      RequestError: if a column is missing or a value is not of its feature's type.
+    """
+    tensors = {}
+    for spec in inputs:
+        values = _column(columns, spec.name)
+        if spec.role != "seen":
+            values = values[: _count(spec, columns)]
+        if spec.feature_type == "INT" and spec.vocabulary is None:
+            values = [
+                v if 0 <= int(v) < spec.vocab_size else PADDING_ID for v in values
+            ]
+        tensors[spec.name] = _tensor(spec, values, vocabularies)
+    return tensors
+
+
+def catalogue_key(value: Any, feature_type: str) -> str:
+    """A raw item id as the catalogue writes it: ``50`` and ``"050"`` are ``"50"``.
+
+    Raises:
+      RequestError: if the ids are INT and the value is no whole number.
+    """
+    if feature_type == "INT":
+        return str(_integer("an item id", value))
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def item_id_type(inputs: Sequence[InputSpec]) -> str:
+    """Type of the raw item ids; ``"STRING"`` if no input is made from them."""
+    for spec in inputs:
+        if spec.source in ("item_id", "seen"):
+            return spec.feature_type
+    return "STRING"
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The activities that the model looks at, oldest first."""
+
+    ids: list[Any]
+    items: list[Item | None]
+    ratings: list[Any]
+    timestamps: list[Any]
+
+
+def _steps(
+    inputs: Sequence[InputSpec],
+    items: Mapping[str, Item],
+    max_context_length: int,
+    history: History,
+) -> _Steps:
+    ids = _listed("history", history.items)
+    unknown = [None] * len(ids)
+    given = {
+        name: unknown if values is None else _listed(name, values)
+        for name, values in (
+            ("ratings", history.ratings),
+            ("timestamps", history.timestamps),
+        )
+    }
+    for name, values in given.items():
+        if len(values) != len(ids):
+            raise RequestError(
+                f"{len(values)} {name} for {len(ids)} items. Expected one for each"
+            )
+    times = [time for time in given["timestamps"] if time is not None]
+    for earlier, later in pairwise(times):
+        if later < earlier:
+            raise RequestError(
+                f"timestamps: {later} after {earlier}. Expected the oldest first"
+            )
+    newest = slice(-max_context_length, None)
+    feature_type = item_id_type(inputs)
+    keys = [catalogue_key(value, feature_type) for value in ids[newest]]
+    return _Steps(
+        ids=ids[newest],
+        items=[items.get(key) for key in keys],
+        ratings=given["ratings"][newest],
+        timestamps=given["timestamps"][newest],
+    )
+
+
+def _listed(name: str, values: Sequence[Any]) -> list[Any]:
+    # A text is a sequence too, of its characters.
+    if isinstance(values, (str, bytes)):
+        raise RequestError(f"{name}: {values!r} is not allowed. Expected a list")
+    return list(values)
+
+
+def _values(spec: InputSpec, steps: _Steps, history: History) -> list[Any]:
+    """Raw values of one input, oldest first; None where one is not known."""
+    if spec.source == "item_id":
+        return steps.ids
+    if spec.source == "item":
+        return _item_values(spec, steps.items)
+    if spec.source == "value":
+        return [_rating(spec, rating) for rating in steps.ratings]
+    if spec.source == "timestamp":
+        return steps.timestamps
+    if spec.source == "seen":
+        return _listed("seen", history.seen)
+    return _user_values(spec, history.user or {})
+
+
+def _item_values(spec: InputSpec, items: Sequence[Item | None]) -> list[Any]:
+    values: list[Any] = []
+    for item in items:
+        own = item.features.get(spec.field, ()) if item else ()
+        values.extend(own if spec.multi_valued else [own[0] if own else None])
+    return values
+
+
+def _rating(spec: InputSpec, rating: Any) -> Any:
+    """A rating as the examples have it: a number, its whole part or its text."""
+    if rating is None:
+        return None
+    number = _float(spec.name, rating)
+    if spec.feature_type == "STRING":
+        return np.format_float_positional(number, trim="-")
+    return int(number) if spec.feature_type == "INT" else number
+
+
+def _user_values(spec: InputSpec, user: Mapping[str, Any]) -> list[Any]:
+    if spec.field not in user:
+        raise RequestError(
+            f"user: {spec.field} is missing, which the model looks at. Expected a "
+            "value, or None (not known)"
+        )
+    value = user[spec.field]
+    several = isinstance(value, (list, tuple))
+    if spec.multi_valued:
+        return list(value) if several else [] if value is None else [value]
+    if several:
+        raise RequestError(f"user: {spec.field} is {value!r}. Expected one value")
+    return [value]
+
+
+def _check_raw_ids(spec: InputSpec, values: Sequence[Any]) -> None:
+    if spec.feature_type != "INT" or spec.vocabulary is not None:
+        return
+    for value in values:
+        if value is not None and not 1 <= _integer(spec.name, value) < spec.vocab_size:
+            raise RequestError(
+                f"{spec.name}: {value} is not allowed. Expected 1 to "
+                f"{spec.vocab_size - 1}, the ids that the model has"
+            )
+
+
+def _count(spec: InputSpec, columns: Mapping[str, Any]) -> int:
+    length = f"{spec.name}_length"
+    if spec.multi_valued or length in columns:
+        return int(_column(columns, length)[0])
+    return 1 if spec.role == "user" else int(_column(columns, CONTEXT_LENGTH)[0])
+
+
+def _column(columns: Mapping[str, Any], name: str) -> list[Any]:
+    if name not in columns:
+        raise RequestError(f"the example has no column {name}, which the model needs")
+    values = columns[name]
+    if isinstance(values, np.ndarray):
+        flat: list[Any] = values.ravel().tolist()
+        return flat
+    return list(values)
+
+
+def _tensor(
+    spec: InputSpec, values: Sequence[Any], vocabularies: Vocabularies
+) -> np.ndarray[Any, Any]:
+    kept = values[-spec.length :]
+    tensor = np.zeros([1, spec.length], spec.dtype)
+    if spec.feature_type == "FLOAT":
+        tensor[0, : len(kept)] = [_float(spec.name, v) for v in kept]
+    elif spec.vocabulary is not None:
+        ids = vocabularies[spec.vocabulary]
+        tensor[0, : len(kept)] = [ids.get(_term(spec, v), OOV_ID) for v in kept]
+    else:
+        tensor[0, : len(kept)] = [_raw_id(spec, v) for v in kept]
+    return tensor
+
+
+def _term(spec: InputSpec, value: Any) -> bytes:
+    if spec.feature_type == "INT":
+        return b"%d" % (0 if value is None else _integer(spec.name, value))
+    if value is None:
+        return b""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _raw_id(spec: InputSpec, value: Any) -> int:
+    number = PADDING_ID if value is None else _integer(spec.name, value)
+    # Beyond the table the model would read what is not its own.
+    if not 0 <= number < spec.vocab_size:
+        raise RequestError(
+            f"{spec.name}: {value} is not allowed. Expected 1 to {spec.vocab_size - 1}"
+        )
+    return number
+
+
+def _known_id(spec: InputSpec, value: Any) -> int:
+    number = _integer(spec.name, value)
+    return number if 0 <= number < spec.vocab_size else PADDING_ID
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (str, bytes)):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+    raise RequestError(f"{name}: {value!r} is not allowed. Expected a whole number")
+
+
+def _float(name: str, value: Any) -> float:
+    if value is None:
+        return 0.0
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise RequestError(
+            f"{name}: {value!r} is not allowed. Expected a number"
+        ) from None

@@ -1,0 +1,292 @@
+"""The command line. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+NOT_BLESSED_EXIT_CODE = 3
+
+CONFIG = click.option(
+    "--config",
+    "config_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A configuration (.pbtxt), e.g. configs/movielens_100k.pbtxt.",
+)
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Overrides a field of the configuration, e.g. model.hidden_layer_dims=64,32. "
+    "May be given several times.",
+)
+DATA = click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the activities, items and users.",
+)
+VERBOSE = click.option(
+    "--verbose", is_flag=True, help="Shows the logs and warnings of TFX and its kin."
+)
+
+
+class _Group(click.Group):
+    """Prints mistakes of the user as one line; everything else keeps its traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        from configs.errors import UserError
+
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+)
+@click.version_option(package_name="pocketrec")
+def main() -> None:
+    """From activity logs to a recommender that runs on the device.
+
+    \b
+    A first run, on the sample data:
+      pocketrec run --config configs/sample.pbtxt --data data/sample
+    \b
+    On MovieLens (fetched with `pocketrec download ml-100k --out DIR`):
+      pocketrec run --config configs/movielens_100k.pbtxt --data DIR/ml-100k
+    \b
+    Ask what was pushed:
+      pocketrec recommend --bundle runs/movielens_100k/push --history 50,172,181
+    """
+
+
+@main.command()
+@CONFIG
+@DATA
+@SET
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the artifacts.  [default: runs/<name of the configuration>]",
+)
+@click.option(
+    "--push-destination",
+    help="Folder of the pushed versions; overrides push.push_destination.  "
+    "[default: <output>/push]",
+)
+@click.option("--no-cache", is_flag=True, help="Runs every component again.")
+@VERBOSE
+def run(
+    config_path: Path,
+    data: Path,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    push_destination: str | None,
+    no_cache: bool,
+    verbose: bool,
+) -> None:
+    """Runs the whole pipeline: activities in, a pushed bundle out.
+
+    Exits with 0 if the model was pushed, or is the current one already; with 3 if a
+    gate refused it; with 1 for bad input.
+    """
+    from configs.loader import load_config
+
+    config = load_config(config_path, overrides)
+    _expect_folder(data)
+    output = output or Path("runs") / config.name
+    destination = push_destination or config.push.push_destination
+    _prepare(verbose)
+    from pipeline import local_runner, summary
+
+    finished = local_runner.run(
+        config,
+        data,
+        output,
+        destination or str(output / "push"),
+        click.echo,
+        enable_cache=not no_cache,
+    )
+    result = summary.summarize(config, finished)
+    click.echo("\n".join(["", *result.lines]))
+    if not result.blessed:
+        sys.exit(NOT_BLESSED_EXIT_CODE)
+
+
+@main.command()
+@CONFIG
+@DATA
+@SET
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A new folder: one Split-<name> per split, and ingestion_report.json.",
+)
+@VERBOSE
+def examples(
+    config_path: Path,
+    data: Path,
+    overrides: tuple[str, ...],
+    output: Path,
+    verbose: bool,
+) -> None:
+    """Cuts timelines into training examples, without a pipeline."""
+    from configs.loader import load_config
+
+    config = load_config(config_path, overrides)
+    _expect_folder(data)
+    _expect_new(output)
+    _prepare(verbose)
+    from pipeline import steps
+
+    for line in steps.make_examples(config, data, output):
+        click.echo(line)
+
+
+@main.command()
+@CONFIG
+@SET
+@click.option(
+    "--examples",
+    "examples_folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="What `pocketrec examples` wrote, with the same configuration.",
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A new folder: transform/, model/, checkpoints/.",
+)
+@VERBOSE
+def train(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    examples_folder: Path,
+    output: Path,
+    verbose: bool,
+) -> None:
+    """Builds the vocabularies and trains a model, without a pipeline."""
+    from configs.loader import load_config
+
+    config = load_config(config_path, overrides)
+    _expect_folder(examples_folder)
+    _expect_new(output)
+    _prepare(verbose)
+    from pipeline import steps
+
+    for line in steps.train(config, examples_folder, output, click.echo):
+        click.echo(line)
+
+
+@main.command()
+@CONFIG
+@SET
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A file of the checkpoints folder that training wrote.",
+)
+@click.option(
+    "--training",
+    "training_folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="What `pocketrec train` wrote.",
+)
+@click.option(
+    "--examples",
+    "examples_folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="What `pocketrec examples` wrote.",
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A new folder for the bundle.",
+)
+@VERBOSE
+def export(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    checkpoint: Path,
+    training_folder: Path,
+    examples_folder: Path,
+    output: Path,
+    verbose: bool,
+) -> None:
+    """Turns a checkpoint into a bundle, without a pipeline and without gates."""
+    from configs.loader import load_config
+
+    config = load_config(config_path, overrides)
+    for folder in (training_folder, examples_folder):
+        _expect_folder(folder)
+    _expect_new(output)
+    _prepare(verbose)
+    from pipeline import steps
+
+    for line in steps.export(
+        config, checkpoint, training_folder, examples_folder, output
+    ):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("config_path", required=False, type=click.Path(path_type=Path))
+@SET
+@click.option(
+    "--explain", is_flag=True, help="Lists every field with its default and range."
+)
+def validate_config(
+    config_path: Path | None, overrides: tuple[str, ...], explain: bool
+) -> None:
+    """Checks a configuration and prints it with the overrides applied."""
+    from configs import loader
+
+    if explain:
+        for path, default, allowed in loader.explain_config():
+            click.echo(f"{path:<58} {default:<14} {allowed}".rstrip())
+        if config_path is None:
+            return
+    if config_path is None:
+        raise click.UsageError("Missing argument 'CONFIG_PATH' (or --explain).")
+    click.echo(loader.config_to_text(loader.load_config(config_path, overrides)))
+
+
+def _prepare(verbose: bool) -> None:
+    if not verbose:
+        from pipeline.quiet import silence
+
+        silence()
+
+
+def _expect_folder(path: Path) -> None:
+    from configs.errors import UserError
+
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise UserError(f"{path}: {what}, expected a folder")
+
+
+def _expect_new(path: Path) -> None:
+    from configs.errors import UserError
+
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path}: is there already, expected a new or an empty folder")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The pipeline, in the order in which data flows. It knows nothing of runners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import field_mask_pb2
+from tfx import types
+from tfx import v1 as tfx
+
+from components.code_digest import code_digest
+from components.current_model.component import CurrentModel
+from components.evaluator.component import Evaluator
+from components.example_validator.component import ExampleValidator
+from components.tflite_converter.component import TFLiteConverter
+from components.tflite_pusher.component import TFLitePusher
+from components.timeline_example_gen import TimelineExampleGen
+from configs import recommender_pb2 as pb
+from configs.loader import config_to_text
+
+CATALOGUE = "catalogue"
+SPLITS = ("train", "eval", "test", CATALOGUE)
+PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
+RUN_FN = "components.trainer.run_fn.run_fn"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a runner binds: places, and what makes the cache right.
+
+    Attributes:
+      data: folder of the activities, items and users.
+      pipeline_root: folder of the artifacts.
+      push_destination: folder of the pushed versions.
+      nonce: different in each run; the pusher is never served from the cache.
+      source_revision: of the code, for the manifest.
+      fingerprint: of every input file; empty where the executor resolves by itself.
+      current_digest: of the currently pushed version's content.
+    """
+
+    data: str
+    pipeline_root: str
+    push_destination: str
+    nonce: str
+    source_revision: str
+    fingerprint: str
+    current_digest: str
+
+
+def create_pipeline(
+    config: pb.RecommenderConfig,
+    binding: Binding,
+    metadata_connection_config: Any = None,
+    beam_pipeline_args: Sequence[str] = (),
+    enable_cache: bool = True,
+) -> tfx.dsl.Pipeline:
+    """The whole pipeline: activities in, a pushed bundle out.
+
+    Args:
+      config: a valid configuration.
+      binding: places and cache keys, from the runner.
+      metadata_connection_config: of ML Metadata, where the runner needs it.
+      beam_pipeline_args: options of the Beam runner.
+      enable_cache: whether unchanged steps are served from earlier runs.
+    """
+    example_gen = TimelineExampleGen(
+        config=_columns_text(config),
+        data=binding.data,
+        fingerprint=binding.fingerprint,
+        code_digest=code_digest("components.timeline_example_gen", "configs"),
+    )
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=example_gen.outputs["examples"], exclude_splits=[CATALOGUE]
+    )
+    schema_gen = tfx.components.SchemaGen(
+        statistics=statistics_gen.outputs["statistics"],
+        infer_feature_shape=True,
+        exclude_splits=[CATALOGUE],
+    )
+    example_validator = ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_gen.outputs["schema"],
+        config=_columns_text(config),
+        code_digest=code_digest("components.example_validator", "configs"),
+        exclude_splits=[CATALOGUE],
+    )
+    transform = tfx.components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        preprocessing_fn=PREPROCESSING_FN,
+        splits_config=tfx.proto.SplitsConfig(
+            analyze=["train", CATALOGUE], transform=list(SPLITS)
+        ),
+        custom_config={
+            "config": _columns_text(config, keep_scaling=True),
+            "code_digest": code_digest("components.transform", "configs"),
+        },
+        disable_statistics=True,
+    )
+    # Anomalies stop the run here, not beside the training.
+    transform.add_upstream_node(example_validator)
+    trainer = tfx.components.Trainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema_gen.outputs["schema"],
+        run_fn=RUN_FN,
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "config": _config_text(
+                config, "input", "data", "model", "train", "eval.eval_top_k"
+            ),
+            "code_digest": code_digest(
+                "components.trainer", "components.transform", "configs"
+            ),
+        },
+    )
+    current_model = CurrentModel(
+        push_destination=binding.push_destination,
+        current_digest=binding.current_digest,
+        code_digest=code_digest("components.current_model"),
+    )
+    evaluator = _evaluator(
+        config,
+        pb.SAVED_MODEL,
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        model=trainer.outputs["model"],
+        baseline_model=current_model.outputs["model"],
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=binding.pipeline_root,
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            transform,
+            trainer,
+            current_model,
+            evaluator,
+            *_convert_gate_and_push(
+                config,
+                binding,
+                example_gen=example_gen,
+                schema_gen=schema_gen,
+                transform=transform,
+                trainer=trainer,
+                current_model=current_model,
+                evaluator=evaluator,
+            ),
+        ],
+        enable_cache=enable_cache,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=list(beam_pipeline_args),
+    )
+
+
+def _convert_gate_and_push(
+    config: pb.RecommenderConfig,
+    binding: Binding,
+    *,
+    example_gen: Any,
+    schema_gen: Any,
+    transform: Any,
+    trainer: Any,
+    current_model: Any,
+    evaluator: Any,
+) -> list[Any]:
+    """The .tflite file's way: converted, gated itself, pushed if both gates bless."""
+    converter = TFLiteConverter(
+        model=trainer.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        ingestion_report=example_gen.outputs["ingestion_report"],
+        config=_config_text(
+            config,
+            "input",
+            "data",
+            "model",
+            "eval.eval_top_k",
+            "push.quantization",
+            "push.conversion_timeout_seconds",
+            "name",
+        ),
+        code_digest=code_digest(
+            "components.tflite_converter", "components.transform", "configs"
+        ),
+    )
+    tflite_evaluator = _evaluator(
+        config,
+        pb.TFLITE,
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        model=converter.outputs["tflite_model"],
+        baseline_model=current_model.outputs["tflite_model"],
+    ).with_id("TFLiteEvaluator")
+    pusher = TFLitePusher(
+        tflite_model=converter.outputs["tflite_model"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        transform_graph=transform.outputs["transform_graph"],
+        examples=example_gen.outputs["examples"],
+        model_blessing=evaluator.outputs["blessing"],
+        model_evaluation=evaluator.outputs["evaluation"],
+        tflite_blessing=tflite_evaluator.outputs["blessing"],
+        tflite_evaluation=tflite_evaluator.outputs["evaluation"],
+        config=config_to_text(config),
+        push_destination=binding.push_destination,
+        source_revision=binding.source_revision,
+        code_digest=code_digest("components.tflite_pusher"),
+        nonce=binding.nonce,
+    )
+    return [converter, tflite_evaluator, pusher]
+
+
+def _evaluator(
+    config: pb.RecommenderConfig, gate: pb.Gate, **channels: types.BaseChannel
+) -> Evaluator:
+    return Evaluator(
+        config=_config_text(config, "input", "data", "model", "eval"),
+        gate=gate,
+        code_digest=code_digest("components.evaluator", "configs", "pocketrec_device"),
+        **channels,
+    )
+
+
+def _config_text(config: pb.RecommenderConfig, *paths: str) -> str:
+    """The fields that a component depends on; others must not touch its cache."""
+    part = pb.RecommenderConfig()
+    field_mask_pb2.FieldMask(paths=paths).MergeMessage(config, part)
+    return config_to_text(part)
+
+
+def _columns_text(config: pb.RecommenderConfig, keep_scaling: bool = False) -> str:
+    """What the steps before training depend on: not how features are encoded."""
+    part = pb.RecommenderConfig()
+    part.input.CopyFrom(config.input)
+    part.data.CopyFrom(config.data)
+    part.input.ClearField("label_id_embedding")
+    groups = [*part.input.global_feature_groups, *part.input.activity_feature_groups]
+    for group in groups:
+        group.ClearField("encoder_type")
+    for feature in [
+        *(feature for group in groups for feature in group.features),
+        part.input.label_feature,
+        *part.input.label_item_features,
+    ]:
+        feature.ClearField("embedding_dim")
+        if not keep_scaling:
+            feature.ClearField("scaling")
+    return config_to_text(part)

@@ -1,0 +1,171 @@
+"""Single steps outside a pipeline, through the functions that the pipeline runs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow_transform as tft
+from tfx.components.schema_gen import executor as schema_gen
+from tfx.components.statistics_gen import executor as statistics_gen
+from tfx.components.transform import executor as transform
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2, transform_pb2
+from tfx.types import Artifact, standard_artifacts
+from tfx.utils import proto_utils
+
+from components.example_validator import executor as example_validator
+from components.tflite_converter.bundle import write_bundle
+from components.tflite_converter.executor import DEVICE_MODEL, LOG, split_examples
+from components.timeline_example_gen.generate import generate_examples
+from components.trainer.run_fn import matching_files
+from components.trainer.trainer import export_from_checkpoint, train_model
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+from configs.loader import config_to_text
+from pipeline.local_runner import BEAM_PIPELINE_ARGS
+from pipeline.pipeline import CATALOGUE, PREPROCESSING_FN, SPLITS
+
+REPORT = "ingestion_report.json"
+TRANSFORM = "transform"
+MODEL = "model"
+SERVING = "Format-Serving"
+
+
+def make_examples(
+    config: pb.RecommenderConfig, data: Path, output: Path
+) -> Iterator[str]:
+    """Writes ``Split-<name>`` folders and ``ingestion_report.json`` into `output`."""
+    report = generate_examples(config, str(data), str(output))
+    (output / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for split, count in report["examples"].items():
+        yield f"{split}: {count:,} examples"
+    yield f"Written: {output}"
+
+
+def train(
+    config: pb.RecommenderConfig,
+    examples: Path,
+    output: Path,
+    echo: Callable[[str], None],
+) -> Iterator[str]:
+    """Validates and transforms the examples, then trains a model.
+
+    Raises:
+      UserError: if the examples are not complete or do not fit the configuration.
+    """
+    for split in SPLITS:
+        if not (examples / f"Split-{split}").is_dir():
+            raise UserError(
+                f"{examples}: has no Split-{split}, expected what `pocketrec examples` "
+                "wrote"
+            )
+    transformed = _transform(config, examples, output / TRANSFORM)
+    result = train_model(
+        config,
+        train_files=_files(transformed, "train"),
+        eval_files=_files(transformed, "eval"),
+        catalogue_files=_files(transformed, CATALOGUE),
+        transform_output=str(output / TRANSFORM / "graph"),
+        serving_model_dir=str(output / MODEL / SERVING),
+        model_run_dir=str(output),
+        report=echo,
+    )
+    yield f"Best epoch: {result.fit.best.number}"
+    yield f"Checkpoint: {result.checkpoint}"
+    yield f"Model: {output / MODEL / SERVING}"
+
+
+def export(
+    config: pb.RecommenderConfig,
+    checkpoint: Path,
+    training: Path,
+    examples: Path,
+    output: Path,
+) -> Iterator[str]:
+    """Writes the bundle of a checkpoint's weights into `output`."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder)
+        export_from_checkpoint(
+            config,
+            checkpoint,
+            transform_output=str(training / TRANSFORM / "graph"),
+            catalogue_files=_files(training / TRANSFORM / "examples", CATALOGUE),
+            serving_model_dir=str(model / SERVING),
+        )
+        output.mkdir(parents=True, exist_ok=True)
+        write_bundle(
+            config,
+            model / DEVICE_MODEL,
+            split_examples(str(examples / f"Split-{CATALOGUE}")),
+            tft.TFTransformOutput(str(training / TRANSFORM / "graph")),
+            json.loads((examples / REPORT).read_text(encoding="utf-8")),
+            output,
+            output.with_name(f"{output.name}-{LOG}"),
+        )
+    yield f"Bundle: {output}"
+
+
+def _files(examples: Path, split: str) -> list[str]:
+    return matching_files([str(examples / f"Split-{split}" / "*")])
+
+
+def _transform(config: pb.RecommenderConfig, examples: Path, output: Path) -> Path:
+    """Statistics, schema, validation, Transform; returns the transformed examples."""
+    raw = standard_artifacts.Examples()
+    raw.uri = str(examples)
+    raw.splits = list(SPLITS)
+    examples_utils.set_payload_format(raw, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(raw, "tfrecords_gzip")
+    statistics = _artifact(standard_artifacts.ExampleStatistics, output / "statistics")
+    schema = _artifact(standard_artifacts.Schema, output / "schema")
+    anomalies = _artifact(standard_artifacts.ExampleAnomalies, output / "anomalies")
+    graph = _artifact(standard_artifacts.TransformGraph, output / "graph")
+    transformed = _artifact(standard_artifacts.Examples, output / "examples")
+    excluded = json.dumps([CATALOGUE])
+    text = config_to_text(config)
+    with tempfile.TemporaryDirectory() as folder:
+        context = base_beam_executor.BaseBeamExecutor.Context(
+            beam_pipeline_args=list(BEAM_PIPELINE_ARGS), tmp_dir=folder
+        )
+        statistics_gen.Executor(context).Do(
+            {"examples": [raw]},
+            {"statistics": [statistics]},
+            {"exclude_splits": excluded},
+        )
+        schema_gen.Executor().Do(
+            {"statistics": [statistics]},
+            {"schema": [schema]},
+            {"exclude_splits": excluded, "infer_feature_shape": 1},
+        )
+        example_validator.Executor().Do(
+            {"statistics": [statistics], "schema": [schema]},
+            {"anomalies": [anomalies]},
+            {"exclude_splits": excluded, "config": text},
+        )
+        splits_config = transform_pb2.SplitsConfig(
+            analyze=["train", CATALOGUE], transform=list(SPLITS)
+        )
+        transform.Executor(context).Do(
+            {"examples": [raw], "schema": [schema]},
+            {"transform_graph": [graph], "transformed_examples": [transformed]},
+            {
+                "preprocessing_fn": PREPROCESSING_FN,
+                "custom_config": json.dumps({"config": text}),
+                "splits_config": proto_utils.proto_to_json(splits_config),
+                "disable_statistics": 1,
+                "force_tf_compat_v1": 0,
+                "disable_analyzer_cache": 1,
+            },
+        )
+    return output / "examples"
+
+
+def _artifact(kind: type[Artifact], path: Path) -> Any:
+    artifact = kind()
+    artifact.uri = str(path)
+    return artifact

@@ -1,0 +1,139 @@
+"""What a run has come to, for the person who started it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.utils import io_utils, path_utils
+
+from components.evaluator.verdict import Verdict, read_verdict
+from components.tflite_converter import manifest as manifests
+from components.tflite_converter.executor import split_examples
+from components.tflite_pusher.executor import NOT_BLESSED, OUTCOME, UNCHANGED
+from components.tflite_pusher.push import BUNDLE
+from configs import features
+from configs import recommender_pb2 as pb
+from pipeline.local_runner import Run
+from pocketrec_device import Recommender
+
+_TOP = 10
+_SHOWN_HISTORY = 5
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The summary of a run.
+
+    Attributes:
+      lines: for the terminal.
+      blessed: whether both gates let the model through.
+    """
+
+    lines: list[str]
+    blessed: bool
+
+
+def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
+    """Reads the artifacts of a run and tells what came out."""
+    report = json.loads(
+        io_utils.read_string_file(run.uri("TimelineExampleGen", "ingestion_report"))
+    )
+    bundle = Path(
+        path_utils.serving_model_dir(run.uri("TFLiteConverter", "tflite_model"))
+    )
+    verdicts = [
+        read_verdict(run.uri(node, "evaluation"), config, gate)
+        for node, gate in (
+            ("Evaluator", pb.SAVED_MODEL),
+            ("TFLiteEvaluator", pb.TFLITE),
+        )
+    ]
+    pushed = run.artifacts["TFLitePusher"]["pushed_model"].custom_properties
+    outcome = pushed[OUTCOME].string_value
+    lines = [
+        *_examples(report),
+        *_vocabularies(bundle),
+        *(line for verdict in verdicts for line in _gate(verdict)),
+        *_model(bundle),
+    ]
+    if outcome == NOT_BLESSED:
+        lines.append("Pushed: nothing, the current version stays")
+        return Summary(lines, blessed=False)
+    path = pushed["path"].string_value
+    note = ", unchanged since an earlier run" if outcome == UNCHANGED else ""
+    lines.append(f"Pushed: {path}{note}")
+    history = sample_history(config, run)
+    lines += ["", *_recommendations(Path(path) / BUNDLE, history)]
+    return Summary(lines, blessed=True)
+
+
+def _examples(report: dict[str, Any]) -> Iterator[str]:
+    counts = report["examples"]
+    yield "Examples: " + ", ".join(f"{k} {v:,}" for k, v in counts.items())
+
+
+def _vocabularies(bundle: Path) -> Iterator[str]:
+    sizes = []
+    for path in sorted((bundle / manifests.VOCABULARIES).iterdir()):
+        terms = len(path.read_bytes().splitlines())
+        sizes.append(f"{path.stem} {terms:,}")
+    yield "Vocabularies: " + (", ".join(sizes) or "none, raw ids are used")
+
+
+def _gate(verdict: Verdict) -> Iterator[str]:
+    yield ""
+    yield from verdict.lines()
+
+
+def _model(bundle: Path) -> Iterator[str]:
+    manifest = manifests.read_manifest(bundle)
+    size = manifest["files"][manifests.MODEL]["size"]
+    yield ""
+    yield f"{manifests.MODEL}: {size:,} bytes ({manifest['quantization']})"
+
+
+@dataclass(frozen=True)
+class SampleHistory:
+    """One user's last activities, from the test split."""
+
+    user: str
+    items: list[str]
+    columns: dict[str, list[Any]]
+
+
+def sample_history(config: pb.RecommenderConfig, run: Run) -> SampleHistory:
+    """The history of the test split's first example."""
+    folder = os.path.join(run.uri("TimelineExampleGen", "examples"), "Split-test")
+    example = tf.train.Example.FromString(split_examples(folder)[0])
+    columns = {name: _values(f) for name, f in example.features.feature.items()}
+    seen = columns[features.seen_feature_name(config)]
+    return SampleHistory(str(columns["user_id"][0]), [str(i) for i in seen], columns)
+
+
+def _values(feature: tf.train.Feature) -> list[Any]:
+    kind = feature.WhichOneof("kind")
+    values = list(getattr(feature, kind).value) if kind else []
+    return [v.decode() for v in values] if kind == "bytes_list" else values
+
+
+def _recommendations(bundle: Path, history: SampleHistory) -> Iterator[str]:
+    recommender = Recommender(bundle)
+    user = {
+        name.removeprefix(features.USER): values[0]
+        for name, values in history.columns.items()
+        if name.startswith(features.USER) and name != "user_id" and len(values) == 1
+    }
+    yield f"User {history.user}, whose last items are"
+    catalogue = recommender.bundle.items
+    for item in history.items[-_SHOWN_HISTORY:]:
+        yield f"      {catalogue[item].title if item in catalogue else item}"
+    yield "is recommended"
+    answer = recommender.recommend(history.items, user=user, top_k=_TOP)
+    for rank, item in enumerate(answer, start=1):
+        yield f"  {rank:>2}. {item.title}"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.current_model.current import (
+    NOTHING_PUSHED,
+    current_digest,
+    current_models,
+    current_version,
+)
+from configs.errors import UserError
+
+Push = Callable[[Path, int], None]
+
+
+def assert_nothing_is_current(destination: Path) -> None:
+    assert current_version(str(destination)) is None
+    assert current_digest(str(destination)) == NOTHING_PUSHED
+    assert current_models(str(destination)) is None
+
+
+def test_before_the_first_push(tmp_path: Path) -> None:
+    assert_nothing_is_current(tmp_path)
+    assert_nothing_is_current(tmp_path / "missing")
+
+
+def test_after_a_push(tmp_path: Path, push: Push) -> None:
+    push(tmp_path, 3)
+    folder = tmp_path / "versions" / "3"
+    assert current_version(str(tmp_path)) == 3
+    assert current_models(str(tmp_path)) == (
+        str(folder / "training" / "saved_model"),
+        str(folder / "bundle"),
+    )
+    assert (
+        current_digest(str(tmp_path)) == hashlib.sha256(b'{"version": 3}').hexdigest()
+    )
+
+
+def test_the_digest_follows_the_content(tmp_path: Path, push: Push) -> None:
+    push(tmp_path, 1)
+    first = current_digest(str(tmp_path))
+    push(tmp_path, 2)
+    second = current_digest(str(tmp_path))
+    assert first != second
+    (tmp_path / "CURRENT").write_text("1")
+    assert current_digest(str(tmp_path)) == first
+    (tmp_path / "versions" / "1" / "bundle" / "manifest.json").write_text("{}")
+    assert current_digest(str(tmp_path)) not in (first, second)
+
+
+def test_after_the_destination_was_deleted(tmp_path: Path, push: Push) -> None:
+    push(tmp_path / "pushed", 1)
+    shutil.rmtree(tmp_path / "pushed")
+    assert_nothing_is_current(tmp_path / "pushed")
+
+
+def test_a_version_that_was_never_made_current_is_not_current(
+    tmp_path: Path, push: Push
+) -> None:
+    push(tmp_path, 1)
+    (tmp_path / "CURRENT").unlink()
+    assert_nothing_is_current(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "latest", "0", "-1", "1.0", "../1", "1 2", "\0"])
+def test_a_pointer_that_names_no_version(tmp_path: Path, push: Push, text: str) -> None:
+    push(tmp_path, 1)
+    (tmp_path / "CURRENT").write_text(text)
+    with pytest.raises(UserError) as error:
+        current_version(str(tmp_path))
+    assert f"CURRENT: {text!r} names no version" in str(error.value)
+
+
+def test_a_pointer_that_is_no_text(tmp_path: Path, push: Push) -> None:
+    push(tmp_path, 1)
+    (tmp_path / "CURRENT").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="names no version"):
+        current_digest(str(tmp_path))
+
+
+def test_a_pointer_to_a_missing_version(tmp_path: Path, push: Push) -> None:
+    push(tmp_path, 1)
+    push(tmp_path, 2)
+    (tmp_path / "CURRENT").write_text("7")
+    with pytest.raises(UserError, match=r"version 7, which is missing.*one of 1, 2"):
+        current_models(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bundle/manifest.json",
+        "bundle/model.tflite",
+        "training/saved_model/saved_model.pb",
+    ],
+)
+def test_a_version_that_lacks_a_file(tmp_path: Path, push: Push, name: str) -> None:
+    push(tmp_path, 1)
+    (tmp_path / "versions" / "1" / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: missing, though version 1"):
+        current_models(str(tmp_path))

@@ -1,0 +1,170 @@
+"""The gate of the .tflite file, on models whose ranks are known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.evaluator.verdict import Verdict, read_verdict
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+POPULARITY = {11: 4.0, 12: 3.0, 13: 2.0, 14: 1.0}
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Runs the gate of the .tflite file on bundles by their names."""
+
+    folder: Path
+    config: pb.RecommenderConfig
+    run: Callable[..., Any]
+
+    def __call__(
+        self, model: str, baseline: str | None = None, **bound: float | str
+    ) -> tuple[Verdict, Any]:
+        config = pb.RecommenderConfig()
+        config.CopyFrom(self.config)
+        if bound:
+            del config.eval.bounds[:]
+            config.eval.bounds.add(**bound)
+        current = self.folder / (baseline or "nothing")
+        gate = self.run(self.folder, config, pb.TFLITE, self.folder / model, current)
+        return read_verdict(gate.evaluation, config, pb.TFLITE), gate
+
+
+@pytest.fixture(scope="module")
+def gates(
+    tmp_path_factory: pytest.TempPathFactory,
+    config: pb.RecommenderConfig,
+    write_examples: Any,
+    make_bundles: Any,
+    bundle_spec: Any,
+    run_gate: Any,
+    rows: Any,
+) -> Gates:
+    folder = tmp_path_factory.mktemp("gates")
+    write_examples(folder / "examples", rows)
+    grown = POPULARITY | {item: 0.5 for item in range(20, 90)}
+    specs = {
+        "popular": bundle_spec(POPULARITY),
+        "constant": bundle_spec(dict.fromkeys(POPULARITY, 0.5)),
+        "nan": bundle_spec(dict.fromkeys(POPULARITY, math.nan)),
+        "old": bundle_spec({30: 3.0, 11: 2.0, 31: 1.0, 32: 0.5}),
+        "grown": bundle_spec(grown, num_predictions=10),
+        "short": bundle_spec(POPULARITY, num_predictions=1),
+        "leaves-out": bundle_spec(POPULARITY, seen=True),
+    }
+    make_bundles({folder / k / "Format-Serving": v for k, v in specs.items()})
+    return Gates(folder, config, run_gate)
+
+
+def test_metrics_equal_those_by_hand(gates: Gates) -> None:
+    verdict, gate = gates("popular")
+    assert gate.blessed
+    assert gate.files == {"BLESSED"}
+    assert not verdict.compared
+    # Ranks 1, 2, 3, 1 and beyond the three exported; the metrics end at 2.
+    assert {row.metric: row.value for row in verdict.rows} == pytest.approx(
+        {
+            "hr_1_test": 2 / 5,
+            "hr_2_test": 3 / 5,
+            "ndcg_1_test": 2 / 5,
+            "ndcg_2_test": (2 + 1 / math.log2(3)) / 5,
+            "mrr_2_test": (1 + 1 / 2 + 1) / 5,
+        }
+    )
+    assert [(s.history_length, s.examples) for s in verdict.slices] == [
+        ("1-4", 3),
+        ("5-9", 2),
+    ]
+
+
+@pytest.mark.parametrize("model", ["constant", "nan"])
+def test_a_model_that_tells_no_item_from_another_has_no_hit(
+    gates: Gates, model: str
+) -> None:
+    verdict, gate = gates(model)
+    assert not gate.blessed
+    assert gate.files == {"NOT_BLESSED"}
+    assert {row.value for row in verdict.rows} == {0.0}
+
+
+def test_a_smaller_old_catalogue_is_judged_in_its_own_ids(gates: Gates) -> None:
+    verdict, gate = gates(
+        "grown", "old", metric="hr_2_test", lower_bound=0.1, max_regression=0.0
+    )
+    row = next(r for r in verdict.rows if r.metric == "hr_2_test")
+    # The old model knows 11 alone and has it second.
+    assert (row.value, row.baseline) == (pytest.approx(0.6), pytest.approx(0.4))
+    assert gate.blessed
+
+
+def test_a_larger_old_catalogue_is_judged_in_its_own_ids(gates: Gates) -> None:
+    verdict, gate = gates(
+        "old", "grown", metric="hr_2_test", lower_bound=0.1, max_regression=0.1
+    )
+    assert not gate.blessed
+    assert verdict.summary() == (
+        "TFLITE: NOT_BLESSED, hr_2_test = 0.4000 (at least 0.1, at most 0.1 worse than "
+        "the current model's 0.6000): failed"
+    )
+
+
+def test_a_k_above_the_exported_one_is_refused(gates: Gates) -> None:
+    with pytest.raises(UserError, match=r"eval_top_k: 2 is not allowed.*at most 1"):
+        gates("short")
+
+
+def test_a_broken_bundle_is_named(gates: Gates, tmp_path: Path) -> None:
+    from components.evaluator.tflite_extractor import load_bundle
+
+    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 99}))
+    with pytest.raises(UserError, match=r"the \.tflite gate: .*format_version is 99"):
+        load_bundle(str(tmp_path))
+
+
+def test_a_label_that_was_seen_is_not_left_out(gates: Gates) -> None:
+    from components.evaluator.tflite_extractor import BundleRanker, load_bundle
+
+    path = gates.folder / "leaves-out" / "Format-Serving"
+    ranker = BundleRanker(load_bundle(str(path)))
+    columns = {
+        "context_movie_id": [12, 0, 0],
+        "context_length": [1],
+        "label_movie_id": [12],
+        "seen_movie_id": [11, 12],
+    }
+    # 11 is left out, 12 would be, too.
+    assert ranker.rank(columns) == 1
+    # As many as fit: the newest are left out.
+    assert ranker.rank(columns | {"seen_movie_id": [11, 13, 13, 13, 13]}) == 2
+    assert ranker.rank(columns | {"label_movie_id": [99]}) == math.inf
+
+
+def test_an_item_out_of_vocabulary_is_never_the_label(gates: Gates) -> None:
+    from components.evaluator.tflite_extractor import load_bundle, recommendable_items
+
+    bundle = load_bundle(str(gates.folder / "popular" / "Format-Serving"))
+    items = dict(bundle.items)
+    items["11"] = replace(items["11"], index=1)
+    assert recommendable_items(replace(bundle, items=items)) == {
+        "12": 3,
+        "13": 4,
+        "14": 5,
+    }
+
+
+def test_raw_ids_start_at_one(gates: Gates) -> None:
+    from components.evaluator.tflite_extractor import load_bundle, recommendable_items
+
+    bundle = load_bundle(str(gates.folder / "popular" / "Format-Serving"))
+    item = bundle.items["11"]
+    raw: Mapping[str, Any] = {i: replace(item, id=i, index=int(i)) for i in ("1", "3")}
+    assert recommendable_items(replace(bundle, items=raw)) == {"1": 1, "3": 3}

@@ -1,0 +1,205 @@
+"""A version is pushed whole or not at all, and never overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from components.tflite_converter import manifest as manifests
+from components.tflite_pusher import model_card, push
+from configs.errors import UserError
+
+CONTENT = {
+    "format_version": 1,
+    "name": "tiny",
+    "signature": {"name": "serving_default", "inputs": [], "outputs": []},
+    "num_predictions": 3,
+    "seen": "KEPT",
+    "quantization": "FLOAT32",
+    "protocol": "leave-one-out by time, full ranking, seen=kept",
+    "data": {
+        "first_timestamp": 0,
+        "last_timestamp": 86_400,
+        "users": 2,
+        "items": 3,
+        "activities": 1234,
+        "examples": {"train": 5, "test": 2},
+    },
+    "gates": {
+        "saved_model": [
+            {
+                "metric": "hr_10_test",
+                "value": 0.25,
+                "lower_bound": 0.1,
+                "baseline": None,
+            }
+        ],
+        "tflite": [],
+    },
+}
+
+
+def bundle(folder: Path, model: bytes = b"model", **changes: object) -> Path:
+    (folder / manifests.VOCABULARIES).mkdir(parents=True)
+    (folder / manifests.MODEL).write_bytes(model)
+    (folder / manifests.ITEMS).write_text('{"index": 2, "id": "7"}\n')
+    (folder / manifests.VOCABULARIES / "item.txt").write_text("7\n")
+    manifests.write_manifest(folder, {**CONTENT, **changes})
+    return folder
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> dict[str, str]:
+    model = tmp_path / "saved_model"
+    (model / "variables").mkdir(parents=True)
+    (model / "saved_model.pb").write_bytes(b"graph")
+    (model / "variables" / "index").write_bytes(b"weights")
+    config = tmp_path / "config.pbtxt"
+    config.write_text("name: 'tiny'")
+    return {"saved_model": str(model), "config.pbtxt": str(config)}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def digest(folder: Path) -> str:
+    return push.bundle_digest(manifests.read_manifest(folder))
+
+
+def test_a_push_is_a_numbered_folder_that_current_names(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    destination = tmp_path / "push"
+    source = bundle(tmp_path / "bundle")
+    assert push.next_version(str(destination)) == 1
+    pushed = push.push(str(destination), 1, source, training)
+    assert (pushed.version, pushed.unchanged) == (1, False)
+    assert tree(Path(pushed.path) / push.BUNDLE) == tree(source)
+    assert tree(Path(pushed.path) / push.TRAINING) == {
+        "config.pbtxt": b"name: 'tiny'",
+        "saved_model/saved_model.pb": b"graph",
+        "saved_model/variables/index": b"weights",
+    }
+    assert (destination / push.CURRENT).read_text() == "1\n"
+    assert sorted(os.listdir(destination)) == [push.CURRENT, push.VERSIONS]
+    assert os.listdir(destination / push.VERSIONS) == ["1"]
+
+
+def test_the_next_version_is_one_more_than_any_ever_pushed(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    destination = tmp_path / "push"
+    source = bundle(tmp_path / "bundle")
+    push.push(str(destination), 1, source, training)
+    push.push(str(destination), 9, source, training)
+    (destination / push.CURRENT).write_text("1\n")
+    assert push.next_version(str(destination)) == 10
+
+
+def test_a_version_is_never_overwritten(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    destination = tmp_path / "push"
+    push.push(str(destination), 1, bundle(tmp_path / "old", b"old"), training)
+    before = tree(destination)
+    with pytest.raises(UserError, match="version 1 was pushed by another run"):
+        push.push(str(destination), 1, bundle(tmp_path / "new", b"new"), training)
+    assert tree(destination) == before
+
+
+@pytest.mark.parametrize("fails_at", ["copy", "verify", "rename"])
+def test_a_failed_push_leaves_the_destination_as_it_was(
+    tmp_path: Path,
+    training: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    fails_at: str,
+) -> None:
+    destination = tmp_path / "push"
+    push.push(str(destination), 1, bundle(tmp_path / "old", b"old"), training)
+    before = tree(destination)
+    new = bundle(tmp_path / "new", b"new")
+    if fails_at == "copy":
+        training["absent"] = str(tmp_path / "absent")
+    elif fails_at == "verify":
+        (new / manifests.MODEL).write_bytes(b"changed after the manifest")
+    else:
+
+        def broken(*_: object, **__: object) -> None:
+            raise OSError("disk full")
+
+        monkeypatch.setattr(push.fileio, "rename", broken)
+    with pytest.raises((OSError, tf.errors.OpError)):
+        push.push(str(destination), 2, new, training)
+    assert tree(destination) == before
+    assert os.listdir(destination / push.VERSIONS) == ["1"]
+
+
+def test_the_same_bundle_is_not_pushed_again(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    destination = str(tmp_path / "push")
+    source = bundle(tmp_path / "bundle")
+    assert push.unchanged(destination, digest(source)) is None
+    push.push(destination, 1, source, training)
+    current = push.unchanged(destination, digest(source))
+    assert current is not None
+    assert (current.version, current.unchanged) == (1, True)
+    other = bundle(tmp_path / "other", b"other")
+    assert push.unchanged(destination, digest(other)) is None
+
+
+def test_the_digest_is_of_what_the_bundle_does(tmp_path: Path) -> None:
+    first = digest(bundle(tmp_path / "first", version=1))
+    second = bundle(tmp_path / "second", version=2)
+    (second / push.MODEL_CARD).write_text("another card")
+    manifests.write_manifest(second, {**CONTENT, "gates": {}})
+    assert digest(second) == first
+    assert digest(bundle(tmp_path / "third", seen="CONTEXT")) != first
+
+
+def test_a_destination_that_cannot_be_written_is_found_out_early(
+    tmp_path: Path,
+) -> None:
+    push.check_writable(str(tmp_path / "new" / "folder"))
+    assert os.listdir(tmp_path / "new" / "folder") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"push destination .*file.* cannot be written"):
+        push.check_writable(str(tmp_path / "file"))
+    if os.geteuid():  # The superuser may write anywhere.
+        (tmp_path / "locked").mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
+        with pytest.raises(UserError, match="cannot be written"):
+            push.check_writable(str(tmp_path / "locked"))
+
+
+def test_the_model_card_tells_data_accuracy_and_limits(tmp_path: Path) -> None:
+    source = bundle(tmp_path / "bundle", version=4)
+    card = model_card.model_card(manifests.read_manifest(source))
+    assert "# tiny, version 4" in card
+    assert "1,234 activities of 2 users from 1970-01-01 to 1970-01-02" in card
+    assert "| hr_10_test | 0.2500 | 0.1000 |" in card
+    assert "seen=kept" in card
+    assert "limits" in card
+
+
+def test_a_manifest_lists_every_file(tmp_path: Path) -> None:
+    source = bundle(tmp_path / "bundle")
+    manifest = json.loads((source / manifests.MANIFEST).read_text())
+    assert set(manifest["files"]) == {
+        manifests.MODEL,
+        manifests.ITEMS,
+        f"{manifests.VOCABULARIES}/item.txt",
+    }
+    assert manifest["files"][manifests.MODEL] == {
+        "sha256": "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4",
+        "size": 5,
+    }

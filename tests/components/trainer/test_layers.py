@@ -1,0 +1,374 @@
+"""The layers one by one: shapes, dtypes, masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.trainer.context_encoder import ContextEncoder, make_encoder
+from components.trainer.dot_product_similarity import DotProductSimilarity
+from components.trainer.encoders.bow import BowEncoder
+from components.trainer.encoders.cnn import CnnEncoder
+from components.trainer.encoders.lstm import LstmEncoder
+from components.trainer.feature_group_embedding import FeatureGroupEmbedding, Scaling
+from components.trainer.label_encoder import LabelEncoder
+from components.trainer.recommendation_model import ModelInputs, RecommendationModel
+from configs import recommender_pb2 as pb
+
+ENCODERS = [pb.BOW, pb.CNN, pb.LSTM]
+SIZES = pb.ModelConfig(conv_num_filter_ratios=[2, 3], lstm_num_units=5)
+
+
+def ids_feature(name: str = "context_movie_id", length: int = 4, **knobs) -> pb.Feature:
+    knobs = {"vocab_name": "movie_id", "embedding_dim": 3, **knobs}
+    return pb.Feature(
+        feature_name=name, feature_type=pb.INT, feature_length=length, **knobs
+    )
+
+
+def rating_feature(length: int = 4) -> pb.Feature:
+    return pb.Feature(
+        feature_name="context_movie_rating",
+        feature_type=pb.FLOAT,
+        feature_length=length,
+    )
+
+
+def group(*features: pb.Feature, encoder: int = pb.BOW) -> pb.FeatureGroup:
+    return pb.FeatureGroup(features=features, encoder_type=encoder)
+
+
+def padded(rows: list[list[float]], length: int, dtype: type) -> np.ndarray:
+    result = np.zeros((len(rows), length), dtype)
+    for index, row in enumerate(rows):
+        result[index, : len(row)] = row
+    return result
+
+
+# FeatureGroupEmbedding
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_embedding_of_padding_is_zero_and_masked(dtype: type) -> None:
+    embed = FeatureGroupEmbedding(group(ids_feature()), {"context_movie_id": 10})
+    values, mask = embed({"context_movie_id": np.array([[5, 1, 0, 0]], dtype)})
+    table = embed.weights[0].numpy()
+    np.testing.assert_array_equal(mask, [[1, 1, 0, 0]])
+    np.testing.assert_array_equal(values[0, :2], table[[5, 1]])
+    np.testing.assert_array_equal(values[0, 2:], np.zeros((2, 3)))
+    assert values.dtype == mask.dtype == tf.float32
+
+
+def test_float_values_are_scaled_inside_the_mask_only() -> None:
+    embed = FeatureGroupEmbedding(
+        group(ids_feature(), rating_feature()),
+        {"context_movie_id": 10},
+        {"context_movie_rating": Scaling(offset=3.0, scale=0.5)},
+    )
+    values, _ = embed(
+        {
+            "context_movie_id": np.array([[5, 7, 0, 0]]),
+            "context_movie_rating": np.array([[5.0, 0.0, 0.0, 9.0]], np.float32),
+        }
+    )
+    np.testing.assert_allclose(values[0, :, 3], [1.0, -1.5, 0.0, 0.0])
+    assert embed.width == values.shape[-1] == 4
+
+
+def test_step_is_real_if_any_id_is() -> None:
+    embed = FeatureGroupEmbedding(
+        group(ids_feature(), ids_feature("context_movie_year")),
+        {"context_movie_id": 10, "context_movie_year": 10},
+    )
+    values, mask = embed(
+        {
+            "context_movie_id": np.array([[5, 0, 4, 0]]),
+            "context_movie_year": np.array([[0, 2, 3, 0]]),
+        }
+    )
+    np.testing.assert_array_equal(mask, [[1, 1, 1, 0]])
+    np.testing.assert_array_equal(values[0, 0, 3:], np.zeros(3))
+    np.testing.assert_array_equal(values[0, 1, :3], np.zeros(3))
+
+
+def test_float_only_group_has_no_padding() -> None:
+    age = pb.Feature(feature_name="user_age", feature_type=pb.FLOAT)
+    embed = FeatureGroupEmbedding(group(age), {}, {"user_age": Scaling(20.0, 0.1)})
+    values, mask = embed({"user_age": np.array([[0.0], [40.0]], np.float32)})
+    np.testing.assert_allclose(values[..., 0], [[-2.0], [2.0]])
+    np.testing.assert_array_equal(mask, [[1], [1]])
+
+
+def test_out_of_vocabulary_id_has_a_row_of_its_own() -> None:
+    words = [f"word {i}" for i in range(19)]
+    rows = len(words) + 2
+    embed = FeatureGroupEmbedding(group(ids_feature()), {"context_movie_id": rows})
+    values, mask = embed({"context_movie_id": np.array([[1, rows - 1, 0, 0]])})
+    table = embed.weights[0].numpy()
+    assert table.shape == (21, 3)
+    np.testing.assert_array_equal(values[0, :2], table[[1, 20]])
+    np.testing.assert_array_equal(mask, [[1, 1, 0, 0]])
+
+
+@pytest.mark.parametrize("value", [-3, 10, 4000])
+def test_raw_id_outside_its_table_counts_as_padding(value: int) -> None:
+    feature = ids_feature(vocab_name="", vocab_size=10)
+    embed = FeatureGroupEmbedding(group(feature), {"context_movie_id": 10})
+    values, mask = embed({"context_movie_id": np.array([[9, value, 1, 0]])})
+    np.testing.assert_array_equal(mask, [[1, 0, 1, 0]])
+    np.testing.assert_array_equal(values[0, 1], np.zeros(3))
+
+
+# Encoders
+
+
+def test_bow_is_the_mean_of_real_steps() -> None:
+    values = np.array([[[2.0, 1.0], [4.0, 3.0], [100.0, 100.0]]], np.float32)
+    encoded = BowEncoder()(values, np.array([[1.0, 1.0, 0.0]], np.float32))
+    np.testing.assert_allclose(encoded, [[3.0, 2.0]])
+
+
+def test_cnn_equals_a_convolution_by_hand() -> None:
+    encode = CnnEncoder([1], kernel_size=2)
+    values = np.array([[[1.0], [2.0], [9.0]]], np.float32)
+    mask = np.array([[1.0, 1.0, 0.0]], np.float32)
+    encode(values, mask)
+    # Kernel [step, channel, filter]: 1 of this step, 3 of the next, 10 if it is real.
+    encode.set_weights([np.array([[[1.0], [0.0]], [[3.0], [10.0]]]), np.array([0.5])])
+    # Step 1: 1 + 3 * 2 + 10 + 0.5; step 2: 2 + 0.5, for behind it is padding.
+    np.testing.assert_allclose(encode(values, mask), [[17.5]])
+
+
+def test_cnn_needs_a_convolution() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        CnnEncoder([], kernel_size=2)
+
+
+def test_lstm_equals_keras_with_a_mask() -> None:
+    import keras
+
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 6, 4)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]])
+    ours = LstmEncoder(5)
+    ours(values, mask.astype(np.float32))
+    inputs, bias, state = (w.numpy() for w in ours.weights)
+    reference = keras.layers.LSTM(5)
+    reference.build(values.shape)
+    # Both order their gates input, forget, candidate, output.
+    reference.set_weights([inputs, state, bias])
+    expected = reference(values, mask=mask.astype(bool))
+    np.testing.assert_allclose(
+        ours(values, mask.astype(np.float32)), expected, atol=1e-6
+    )
+
+
+def test_lstm_forget_bias_starts_at_one() -> None:
+    encode = LstmEncoder(3)
+    encode(np.ones((1, 2, 4), np.float32), np.ones((1, 2), np.float32))
+    np.testing.assert_array_equal(encode.weights[1], [0, 0, 0, 1, 1, 1] + [0] * 6)
+
+
+def test_lstm_needs_a_static_length() -> None:
+    encode = LstmEncoder(3)
+    spec = tf.TensorSpec([None, None, 4])
+    with pytest.raises(ValueError, match="number must be known"):
+        tf.function(encode).get_concrete_function(spec, tf.TensorSpec([None, None]))
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_encoder_of_an_empty_history_is_zero(kind: int) -> None:
+    encode = make_encoder(kind, 3, SIZES, "encoder")
+    encoded = encode(np.ones((2, 4, 3), np.float32), np.zeros((2, 4), np.float32))
+    np.testing.assert_array_equal(encoded, np.zeros(encoded.shape))
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_encoder_shapes(kind: int, length: int) -> None:
+    encode = make_encoder(kind, 4, SIZES, "encoder")
+    encoded = encode(np.ones((2, length, 4), np.float32), np.ones((2, length)))
+    assert encoded.shape == (2, {pb.BOW: 4, pb.CNN: 12, pb.LSTM: 5}[kind])
+    assert encoded.dtype == tf.float32
+
+
+def test_unknown_encoder_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Received: 99"):
+        make_encoder(99, 4, SIZES, "encoder")
+
+
+# ContextEncoder
+
+
+def context_encoder(kind: int, length: int) -> ContextEncoder:
+    genre = ids_feature(
+        "context_movie_genre", 2 * length, vocab_name="genre", embedding_dim=2
+    )
+    groups = [
+        group(ids_feature(length=length), rating_feature(length), encoder=kind),
+        group(genre, encoder=kind),
+    ]
+    rows = {"context_movie_id": 20, "context_movie_genre": 8}
+    sizes = pb.ModelConfig(hidden_layer_dims=[6], conv_kernel_size=3, lstm_num_units=5)
+    return ContextEncoder(groups, rows, output_dim=7, model=sizes)
+
+
+def context(length: int) -> dict[str, np.ndarray]:
+    return {
+        "context_movie_id": padded([[5, 9], [3, 4]], length, np.int32),
+        "context_movie_rating": padded([[4.0, 2.0], [0.0, 1.0]], length, np.float32),
+        "context_movie_genre": padded([[2, 3, 4], [5]], 2 * length, np.int32),
+    }
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_length_of_padding_changes_nothing(kind: int) -> None:
+    short, long = context_encoder(kind, 4), context_encoder(kind, 10)
+    first = short(context(4))
+    long(context(10))
+    long.set_weights(short.get_weights())
+    np.testing.assert_allclose(first, long(context(10)), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_values_in_padded_steps_change_nothing(kind: int) -> None:
+    encode = context_encoder(kind, 4)
+    clean = encode(context(4))
+    dirty = context(4)
+    dirty["context_movie_rating"][:, 2:] = 77.0
+    np.testing.assert_array_equal(clean, encode(dirty))
+
+
+@pytest.mark.parametrize("kind", [pb.CNN, pb.LSTM])
+def test_sequence_encoders_see_the_order(kind: int) -> None:
+    encode = context_encoder(kind, 4)
+    first = encode(context(4))
+    swapped = context(4)
+    swapped["context_movie_id"][:, :2] = swapped["context_movie_id"][:, 1::-1]
+    assert np.abs(first - encode(swapped)).max() > 1e-4
+
+
+def test_projection_is_linear() -> None:
+    encode = context_encoder(pb.BOW, 4)
+    assert (encode(context(4)).numpy() < 0).any()
+
+
+def test_context_needs_a_group() -> None:
+    with pytest.raises(ValueError, match="at least one feature group"):
+        ContextEncoder([], {}, output_dim=4)
+
+
+# LabelEncoder
+
+
+def label_encoder(ids: bool, values: np.ndarray | None) -> LabelEncoder:
+    genre = pb.Feature(
+        feature_name="label_movie_genre", embedding_dim=2, feature_length=2
+    )
+    return LabelEncoder(
+        ids_feature("label_movie_id", 1),
+        {"label_movie_id": 5, "label_movie_genre": 6},
+        [] if values is None else [genre],
+        None if values is None else {"label_movie_genre": values},
+        id_embedding=ids,
+    )
+
+
+GENRE_TABLE = np.array([[0, 0], [0, 0], [2, 3], [2, 0], [2, 3]])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    ("ids", "values"), [(True, None), (True, GENRE_TABLE), (False, GENRE_TABLE)]
+)
+def test_items_are_rows_of_the_catalogue(
+    ids: bool, values: np.ndarray | None, dtype: type
+) -> None:
+    encode = label_encoder(ids, values)
+    some = encode(np.array([3, 2, 3], dtype))
+    assert some.shape == (3, 3)
+    np.testing.assert_allclose(some, encode.catalogue().numpy()[[3, 2, 3]], atol=1e-6)
+
+
+def test_items_of_the_same_features_differ_by_id_only() -> None:
+    by_features = label_encoder(False, GENRE_TABLE).catalogue().numpy()
+    np.testing.assert_array_equal(by_features[2], by_features[4])
+    both = label_encoder(True, GENRE_TABLE)
+    catalogue = both.catalogue().numpy()
+    table = next(w.numpy() for w in both.weights if w.shape == (5, 3))
+    np.testing.assert_allclose(
+        catalogue[2] - catalogue[4], table[2] - table[4], atol=1e-6
+    )
+
+
+def test_item_feature_is_the_mean_of_its_values() -> None:
+    encode = label_encoder(False, GENRE_TABLE)
+    catalogue = encode.catalogue().numpy()
+    genre = next(w.numpy() for w in encode.weights if w.shape == (6, 2))
+    kernel = next(w.numpy() for w in encode.weights if w.shape == (2, 3))
+    np.testing.assert_allclose(
+        catalogue[2], (genre[2] + genre[3]) / 2 @ kernel, atol=1e-6
+    )
+    np.testing.assert_allclose(catalogue[3], genre[2] @ kernel, atol=1e-6)
+
+
+def test_label_encoder_refuses_what_makes_no_item() -> None:
+    with pytest.raises(ValueError, match="id embedding, features, or both"):
+        label_encoder(False, None)
+    with pytest.raises(ValueError, match=r"shape \(5, 2\).*\(4, 2\)"):
+        label_encoder(True, GENRE_TABLE[:4])
+
+
+# DotProductSimilarity
+
+
+def test_dot_products() -> None:
+    contexts = np.array([[1.0, 2.0], [0.0, -1.0]], np.float32)
+    items = np.array([[1.0, 0.0], [3.0, 1.0], [0.0, 2.0]], np.float32)
+    expected = [[1.0, 5.0, 4.0], [0.0, -1.0, -2.0]]
+    np.testing.assert_allclose(DotProductSimilarity()(contexts, items), expected)
+    own = np.stack([items, items[::-1]])
+    expected[1] = expected[1][::-1]
+    np.testing.assert_allclose(DotProductSimilarity()(contexts, own), expected)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "items"), [((2, 3), (5, 4)), ((3,), (5, 3)), ((2, 3), (3,))]
+)
+def test_shapes_that_do_not_fit(contexts: tuple, items: tuple) -> None:
+    with pytest.raises(ValueError, match="Received: "):
+        DotProductSimilarity()(tf.ones(contexts), tf.ones(items))
+
+
+# RecommendationModel
+
+
+def recommendation_model(**label: object) -> RecommendationModel:
+    config = pb.RecommenderConfig()
+    config.input.activity_feature_groups.append(
+        group(ids_feature(), rating_feature(), encoder=pb.CNN)
+    )
+    config.input.label_feature.CopyFrom(ids_feature("label_movie_id", 1, **label))
+    rows = {"context_movie_id": 20, "label_movie_id": 20}
+    return RecommendationModel(config, ModelInputs(rows, np.arange(20) > 1))
+
+
+def test_model_scores_every_row() -> None:
+    model = recommendation_model()
+    scores = model(context(4))
+    assert scores.shape == (2, 20)
+    expected = model.encode(context(4)) @ tf.transpose(model.label_encoder.catalogue())
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_swapping_features_of_a_group_changes_the_scores() -> None:
+    model = recommendation_model()
+    inputs = context(4)
+    first = model(inputs)
+    swapped = {
+        **inputs,
+        "context_movie_id": inputs["context_movie_rating"].astype(np.int32),
+        "context_movie_rating": inputs["context_movie_id"].astype(np.float32),
+    }
+    assert np.abs(first - model(swapped)).max() > 1e-4

@@ -1,0 +1,206 @@
+"""The training loop on data made in memory."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.trainer import training
+from components.trainer.input_pipeline import ExampleSet, model_columns
+from components.trainer.recommendation_model import ModelInputs
+from components.trainer.trainer import build_model
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+ROWS = 22
+LENGTH = 4
+CANDIDATES = np.arange(ROWS) > 1
+
+
+def config(encoder: int = pb.CNN, **train: object) -> pb.RecommenderConfig:
+    result = pb.RecommenderConfig()
+    knobs = {"feature_type": pb.INT, "vocab_name": "movie_id", "embedding_dim": 8}
+    group = result.input.activity_feature_groups.add(encoder_type=encoder)
+    group.features.add(feature_name="context_movie_id", feature_length=LENGTH, **knobs)
+    result.input.label_feature.CopyFrom(
+        pb.Feature(feature_name="label_movie_id", **knobs)
+    )
+    result.train.CopyFrom(
+        pb.TrainConfig(
+            **{
+                "batch_size": 32,
+                "learning_rate": 0.02,
+                "num_epochs": 4,
+                "early_stopping_patience": 0,
+                **train,
+            }
+        )
+    )
+    return result
+
+
+def examples(count: int = 600, seed: int = 0, habit: bool = True) -> ExampleSet:
+    """The label is the item after the newest one, or any item without a habit."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, LENGTH + 1, count)
+    context = rng.integers(2, ROWS, (count, LENGTH))
+    newest = context[np.arange(count), lengths - 1]
+    label = (newest - 1) % (ROWS - 2) + 2
+    label = label if habit else rng.integers(2, ROWS, count)
+    context[np.arange(LENGTH) >= lengths[:, None]] = 0
+    arrays = {
+        "context_movie_id": tf.constant(context, tf.int32),
+        "label_movie_id": tf.constant(label[:, None], tf.int32),
+        "seen_movie_id": tf.RaggedTensor.from_row_lengths(
+            tf.constant(context[context > 0], tf.int32), lengths
+        ),
+    }
+    columns = model_columns(config(), ROWS, seen=True)
+    counts = np.bincount(label, minlength=ROWS)
+    return ExampleSet([], columns, count, counts, arrays)
+
+
+def run(
+    settings: pb.RecommenderConfig, train: ExampleSet | None = None, seed: int = 1
+) -> tuple[keras.Model, training.Fit, list[bool]]:
+    keras.utils.set_random_seed(seed)
+    rows = {"context_movie_id": ROWS, "label_movie_id": ROWS}
+    model = build_model(settings, ModelInputs(rows, CANDIDATES))
+    best: list[bool] = []
+    done = training.fit(
+        model,
+        settings,
+        CANDIDATES,
+        train or examples(),
+        examples(100, seed=1),
+        lambda epoch, is_best: best.append(is_best),
+    )
+    return model, done, best
+
+
+@pytest.mark.parametrize("loss", [pb.GLOBAL_SOFTMAX, pb.BATCH_SOFTMAX])
+@pytest.mark.parametrize("encoder", [pb.BOW, pb.CNN, pb.LSTM])
+def test_loss_falls_well_below_the_plateau(encoder: int, loss: int) -> None:
+    _, done, best = run(config(encoder, loss=loss, num_epochs=6))
+    losses = [epoch.loss for epoch in done.epochs]
+    assert losses[-1] < 0.8 * done.plateau
+    assert losses == sorted(losses, reverse=True)
+    assert not done.on_plateau
+    assert done.best is done.epochs[-1]
+    assert best == [True] * 6
+    assert done.best.metrics["hr_10_eval"] > 0.8
+    assert done.best.metrics["batch_mean_rank_eval"] < 0.3
+
+
+@pytest.mark.parametrize("optimizer", [pb.ADAM, pb.ADAGRAD, pb.SGD])
+@pytest.mark.parametrize("schedule", [pb.CONSTANT, pb.COSINE])
+def test_every_optimizer_learns(optimizer: int, schedule: int) -> None:
+    rate = {pb.ADAM: 0.02, pb.ADAGRAD: 0.2, pb.SGD: 0.5}[optimizer]
+    settings = config(
+        optimizer=optimizer, learning_rate_schedule=schedule, learning_rate=rate
+    )
+    _, done, _ = run(settings)
+    assert done.epochs[-1].loss < 0.95 * done.epochs[0].loss
+
+
+def test_one_seed_gives_one_result() -> None:
+    first, one, _ = run(config(num_epochs=2))
+    second, two, _ = run(config(num_epochs=2))
+    assert [e.loss for e in one.epochs] == [e.loss for e in two.epochs]
+    assert [e.metrics for e in one.epochs] == [e.metrics for e in two.epochs]
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    _, other, _ = run(config(num_epochs=2), seed=2)
+    assert other.epochs[0].loss != one.epochs[0].loss
+
+
+def test_early_stopping_takes_the_best_weights() -> None:
+    # Labels without a habit: eval does not get better for long.
+    settings = config(early_stopping_patience=2, num_epochs=40)
+    model, done, best = run(settings, examples(habit=False))
+    values = [epoch.metrics["hr_10_eval"] for epoch in done.epochs]
+    assert len(values) == done.best.number + 2 < 40
+    assert done.best.metrics["hr_10_eval"] == max(values)
+    assert [i + 1 for i, is_best in enumerate(best) if is_best][-1] == done.best.number
+    again = training.evaluate(model, settings, CANDIDATES, examples(100, seed=1))
+    assert again == done.best.metrics
+
+
+def test_labels_that_nothing_foretells_end_on_the_plateau() -> None:
+    _, done, _ = run(config(pb.BOW, num_epochs=1), examples(habit=False))
+    assert done.on_plateau
+
+
+def test_steps_per_epoch_and_eval_steps_are_kept() -> None:
+    settings = config(steps_per_epoch=3, num_epochs=1, num_eval_steps=1)
+    model, _, _ = run(settings)
+    once = training.evaluate(model, settings, CANDIDATES, examples(32, seed=1))
+    whole = training.evaluate(model, settings, CANDIDATES, examples(100, seed=1))
+    assert set(once) == set(whole)
+    # More steps than a pass has: the next pass goes on.
+    _, done, _ = run(config(steps_per_epoch=50, num_epochs=1))
+    _, two_passes, _ = run(config(num_epochs=2))
+    assert done.epochs[0].loss < two_passes.epochs[0].loss
+
+
+def test_loss_that_is_not_finite_ends_training() -> None:
+    settings = config(
+        optimizer=pb.SGD, learning_rate=1e9, gradient_clip_norm=0.0, num_epochs=3
+    )
+    with pytest.raises(UserError, match=r"loss is .* of epoch 1.*train.learning_rate"):
+        run(settings)
+
+
+def test_gradient_is_clipped_by_its_norm_over_all_weights() -> None:
+    moved = []
+    for clip in (0.001, 0.0):
+        settings = config(
+            optimizer=pb.SGD,
+            learning_rate=1.0,
+            gradient_clip_norm=clip,
+            steps_per_epoch=1,
+            num_epochs=1,
+        )
+        keras.utils.set_random_seed(1)
+        rows = {"context_movie_id": ROWS, "label_movie_id": ROWS}
+        before = build_model(settings, ModelInputs(rows, CANDIDATES)).get_weights()
+        model, _, _ = run(settings)
+        pairs = zip(model.get_weights(), before, strict=True)
+        moved.append(np.sqrt(sum(((a - b) ** 2).sum() for a, b in pairs)))
+    assert moved[0] == pytest.approx(0.001, rel=1e-2)
+    assert moved[1] > 0.01
+
+
+@pytest.mark.parametrize("seen", [pb.KEPT, pb.CONTEXT, pb.TIMELINE])
+def test_seen_items(seen: int) -> None:
+    settings = config()
+    settings.model.seen = seen
+    batch = {
+        "context_movie_id": tf.constant([[5, 6, 0, 0]]),
+        "seen_movie_id": tf.ragged.constant([[2, 5, 6]]),
+    }
+    found = training.seen_items(settings, batch)
+    if seen == pb.KEPT:
+        assert found is None
+    else:
+        more = [2, 5, 6] if seen == pb.TIMELINE else []
+        np.testing.assert_array_equal(found, [[5, 6, 0, 0, *more]])
+
+
+def test_context_cannot_be_left_out_without_its_items() -> None:
+    settings = config()
+    settings.model.seen = pb.CONTEXT
+    settings.input.activity_feature_groups[0].features[0].feature_name = "context_x"
+    with pytest.raises(UserError, match=r"model\.seen.*context_movie_id"):
+        training.seen_items(settings, {"context_x": tf.constant([[5]])})
+
+
+@pytest.mark.parametrize(
+    ("top_k", "expected"), [([], "hr_10"), ([1, 5, 20], "hr_5"), ([20, 50], "hr_20")]
+)
+def test_stopping_metric(top_k: list[int], expected: str) -> None:
+    settings = config()
+    settings.eval.eval_top_k.extend(top_k)
+    assert training.stopping_metric(settings) == f"{expected}_eval"

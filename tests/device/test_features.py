@@ -1,0 +1,400 @@
+"""What the device derives from a history equals what the examples say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pocketrec_device.features import (
+    History,
+    InputSpec,
+    Item,
+    RequestError,
+    catalogue_key,
+    item_id_type,
+    tensors_from_example,
+    tensors_from_history,
+)
+
+GENRES = {
+    "50": ["Action", "Sci-Fi"],
+    "172": ["Action"],
+    "181": ["Action", "Romance", "Sci-Fi"],
+    "7": ["Drama", "Western"],
+    "9": [],
+}
+YEARS = {"50": 1977, "172": 1980, "181": 1983, "7": 1995, "9": 0}
+ITEMS = {
+    key: Item(i, key, f"Movie {key}", {"genre": GENRES[key], "year": [YEARS[key]]})
+    for i, key in enumerate(GENRES, 2)
+}
+VOCABULARIES = {
+    "movie_id": {b"50": 2, b"172": 3, b"181": 4, b"7": 5, b"9": 6},
+    "genre": {b"Action": 2, b"Sci-Fi": 3, b"Drama": 4, b"Romance": 5},
+    "year": {b"1977": 2, b"1983": 3, b"0": 4},
+    "word": {b"writer": 2, "caf\u00e9".encode(): 3},
+}
+
+
+def spec(name: str, length: int, source: str, kind: str, **values: Any) -> InputSpec:
+    role = {"user": "user", "seen": "seen"}.get(source, "context")
+    defaults: dict[str, Any] = {
+        "name": name,
+        "dtype": "float32" if kind == "FLOAT" else "int32",
+        "length": length,
+        "role": role,
+        "field": name.split("_", 1)[1],
+        "source": source,
+        "feature_type": kind,
+        "multi_valued": False,
+        "vocabulary": None,
+        "vocab_size": 0,
+    }
+    return InputSpec(**defaults | values)
+
+
+IDS = spec("context_movie_id", 3, "item_id", "INT", vocabulary="movie_id")
+RATINGS = spec("context_rating", 3, "value", "FLOAT")
+TIMES = spec("context_timestamp", 3, "timestamp", "FLOAT")
+GENRE = spec(
+    "context_genre", 4, "item", "STRING", vocabulary="genre", multi_valued=True
+)
+YEAR = spec("context_year", 2, "item", "INT", vocabulary="year")
+RAW_YEAR = spec("context_year", 3, "item", "INT", vocab_size=2001)
+SEEN = spec("seen_movie_id", 5, "seen", "INT", vocabulary="movie_id")
+AGE = spec("user_age", 1, "user", "FLOAT")
+WORD = spec("user_word", 1, "user", "STRING", vocabulary="word")
+TAGS = spec("user_word", 3, "user", "STRING", vocabulary="word", multi_valued=True)
+
+
+def derive(inputs: list[InputSpec], items: list[Any], **history: Any) -> dict[str, Any]:
+    tensors = tensors_from_history(
+        inputs, ITEMS, VOCABULARIES, 3, History(items=items, **history)
+    )
+    for one in inputs:
+        assert tensors[one.name].shape == (1, one.length)
+        assert tensors[one.name].dtype == one.dtype
+    return {name: tensor[0].tolist() for name, tensor in tensors.items()}
+
+
+def test_padding_stands_at_the_end():
+    assert derive([IDS, GENRE, YEAR], [50, 172]) == {
+        "context_movie_id": [2, 3, 0],
+        "context_genre": [2, 3, 2, 0],
+        "context_year": [2, 1],
+    }
+
+
+def test_the_newest_steps_survive():
+    history = [9, 7, 50, 172, 181]
+    assert derive([IDS, YEAR], history) == {
+        "context_movie_id": [2, 3, 4],
+        "context_year": [1, 3],
+    }
+
+
+def test_the_newest_values_of_a_step_that_is_cut_survive():
+    # Drama, Western | Action, Sci-Fi | Action, Romance, Sci-Fi: the last four.
+    assert derive([GENRE], [7, 50, 181])["context_genre"] == [3, 2, 5, 3]
+
+
+def test_steps_before_the_context_give_no_values():
+    assert derive([GENRE], [181, 9, 9, 172])["context_genre"] == [2, 0, 0, 0]
+
+
+def test_an_empty_history_is_all_padding():
+    inputs = [IDS, RATINGS, GENRE, YEAR, SEEN]
+    for values in derive(inputs, [], ratings=[]).values():
+        assert set(values) == {0}
+
+
+def test_ids_are_taken_as_numbers_or_text():
+    for history in ([50, 181], ["50", "181"], [b"50", np.int64(181)], ["050", " 181"]):
+        assert derive([IDS], history)["context_movie_id"] == [2, 4, 0]
+
+
+def test_an_array_is_a_history_too():
+    ratings = np.array([1.5, 2.5], np.float32)
+    assert derive([IDS, RATINGS], np.array([50, 181]), ratings=ratings) == {
+        "context_movie_id": [2, 4, 0],
+        "context_rating": [1.5, 2.5, 0.0],
+    }
+
+
+def test_an_unknown_item_is_out_of_vocabulary_and_has_no_features():
+    assert derive([IDS, GENRE, RAW_YEAR, SEEN], [99], seen=[99]) == {
+        "context_movie_id": [1, 0, 0],
+        "context_genre": [0, 0, 0, 0],
+        "context_year": [0, 0, 0],
+        "seen_movie_id": [1, 0, 0, 0, 0],
+    }
+
+
+def test_a_number_that_an_item_lacks_is_looked_up_as_0():
+    # As in the examples, where a year that is not known is 0.
+    assert derive([YEAR], [99, 9])["context_year"] == [4, 4]
+    assert derive([YEAR], [172])["context_year"] == [1, 0]
+
+
+def test_ratings_and_times_go_with_their_steps():
+    tensors = derive(
+        [RATINGS, TIMES],
+        [9, 7, 50, 172],
+        ratings=[1, None, 4.5, 5],
+        timestamps=[10, 20, 20, 30],
+    )
+    assert tensors == {
+        "context_rating": [0.0, 4.5, 5.0],
+        "context_timestamp": [20.0, 20.0, 30.0],
+    }
+
+
+def test_ratings_may_be_words_or_ids():
+    vocabularies = {"stars": {b"4": 2, b"4.5": 3}}
+    text = spec("context_rating", 3, "value", "STRING", vocabulary="stars")
+    whole = spec("context_rating", 3, "value", "INT", vocab_size=6)
+    history = History(items=[50, 7, 9], ratings=[4, 4.5, None])
+
+    def tensor(one: InputSpec) -> list[int]:
+        tensors = tensors_from_history([one], ITEMS, vocabularies, 3, history)
+        return tensors["context_rating"][0].tolist()
+
+    assert tensor(text) == [2, 3, 1]
+    assert tensor(whole) == [4, 4, 0]
+
+
+def test_without_ratings_all_are_unknown():
+    assert derive([RATINGS], [9, 7])["context_rating"] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ({"age": 31, "word": "writer"}, ([31.0], [2])),
+        ({"age": "31.5", "word": "caf\u00e9"}, ([31.5], [3])),
+        ({"age": None, "word": None}, ([0.0], [1])),
+        ({"age": 1, "word": "pilot", "zip": "1234"}, ([1.0], [1])),
+    ],
+)
+def test_user_features(user, expected):
+    tensors = derive([AGE, WORD], [50], user=user)
+    assert (tensors["user_age"], tensors["user_word"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["writer", "pilot"], [2, 1, 0]),
+        ("writer", [2, 0, 0]),
+        (None, [0, 0, 0]),
+        ([], [0, 0, 0]),
+        (["pilot", "pilot", "pilot", "writer"], [1, 1, 2]),
+    ],
+)
+def test_user_features_of_several_values(value, expected):
+    assert derive([TAGS], [50], user={"word": value})["user_word"] == expected
+
+
+def test_seen_items_are_the_newest_ones():
+    seen = [181, 9, 7, 50, 172, 50]
+    assert derive([SEEN], [50], seen=seen)["seen_movie_id"] == [6, 5, 2, 3, 2]
+
+
+RAW_IDS = spec("context_movie_id", 3, "item_id", "INT", vocab_size=182)
+
+
+def test_without_a_vocabulary_values_are_ids():
+    assert derive([RAW_IDS, RAW_YEAR], [50, 9, 181]) == {
+        "context_movie_id": [50, 9, 181],
+        "context_year": [1977, 0, 1983],
+    }
+
+
+@pytest.mark.parametrize("value", [0, 182, -1, 2**40])
+def test_raw_ids_outside_the_table_are_refused(value):
+    with pytest.raises(RequestError, match=f"context_movie_id: {value} .* 1 to 181"):
+        derive([RAW_IDS], [50, value])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "history", "message"),
+    [
+        ([IDS], {"items": "50"}, "history: '50' is not allowed. Expected a list"),
+        ([IDS], {"items": ["x"]}, "an item id: 'x' is not allowed. Expected a whole"),
+        ([IDS], {"items": [5.5]}, "an item id: 5.5 is not allowed. Expected a whole"),
+        ([IDS], {"items": [50], "ratings": []}, "0 ratings for 1 items"),
+        ([IDS], {"items": [50], "timestamps": [1, 2]}, "2 timestamps for 1 items"),
+        ([IDS], {"items": [50, 7], "timestamps": [2, 1]}, "timestamps: 1 after 2"),
+        ([RATINGS], {"items": [50], "ratings": ["good"]}, "context_rating: 'good'"),
+        ([AGE], {"items": [50]}, "user: age is missing, which the model looks at"),
+        ([AGE], {"items": [50], "user": {"ages": 3}}, "user: age is missing"),
+        ([AGE], {"items": [50], "user": {"age": [1]}}, r"user: age is \[1\]"),
+        ([AGE], {"items": [50], "user": {"age": "old"}}, "user_age: 'old' is not"),
+        ([SEEN], {"items": [50], "seen": "50"}, "seen: '50' is not allowed"),
+        ([SEEN], {"items": [], "seen": ["x"]}, "seen_movie_id: 'x' is not allowed"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused(inputs, history, message):
+    with pytest.raises(RequestError, match=message):
+        tensors_from_history(inputs, ITEMS, VOCABULARIES, 3, History(**history))
+
+
+def test_ids_of_text_are_taken_as_they_are():
+    text = spec("context_movie_id", 3, "item_id", "STRING", vocabulary="movie_id")
+    assert item_id_type([text]) == "STRING"
+    assert derive([text], ["50", "050", 50])["context_movie_id"] == [2, 1, 2]
+    assert catalogue_key(b"caf\xc3\xa9", "STRING") == "caf\u00e9"
+
+
+# Examples, as the pipeline writes them.
+
+COLUMNS: dict[str, Any] = {
+    "context_movie_id": np.array([50, 7, 0], np.int64),
+    "context_rating": np.array([4.0, 0.0, 0.0], np.float32),
+    "context_genre": np.array([b"Action", b"Sci-Fi", b"Drama", b"Western", b"", b""]),
+    "context_genre_length": np.array([4]),
+    "context_year": np.array([[1977, 1995]]),
+    "context_length": [2],
+    "seen_movie_id": np.array([9, 9, 9, 172, 50, 7]),
+    "user_age": [31.0],
+    "user_word": np.array([b"writer"], object),
+    "label_movie_id": [181],
+}
+
+
+def from_example(inputs: list[InputSpec], **changes: Any) -> dict[str, Any]:
+    tensors = tensors_from_example(inputs, COLUMNS | changes, VOCABULARIES)
+    for one in inputs:
+        assert tensors[one.name].shape == (1, one.length)
+        assert tensors[one.name].dtype == one.dtype
+    return {name: tensor[0].tolist() for name, tensor in tensors.items()}
+
+
+def test_an_example_becomes_tensors():
+    assert from_example([IDS, RATINGS, GENRE, YEAR, SEEN, AGE, WORD]) == {
+        "context_movie_id": [2, 5, 0],
+        "context_rating": [4.0, 0.0, 0.0],
+        "context_genre": [2, 3, 4, 1],
+        "context_year": [2, 1],
+        "seen_movie_id": [6, 6, 3, 2, 5],
+        "user_age": [31.0],
+        "user_word": [2],
+    }
+
+
+def test_padding_is_told_by_the_length_not_by_the_value():
+    changes = {"context_movie_id": [0, 50, 0], "context_length": [2]}
+    assert from_example([IDS], **changes)["context_movie_id"] == [1, 2, 0]
+
+
+def test_a_bundle_of_a_shorter_context_takes_the_newest_steps():
+    short = spec("context_movie_id", 1, "item_id", "INT", vocabulary="movie_id")
+    assert from_example([short])["context_movie_id"] == [5]
+
+
+def test_a_raw_id_that_an_old_model_does_not_have_is_padding():
+    old = spec("context_movie_id", 3, "item_id", "INT", vocab_size=50)
+    assert from_example([old])["context_movie_id"] == [0, 7, 0]
+
+
+def test_an_empty_seen_list_is_padding():
+    assert from_example([SEEN], seen_movie_id=[])["seen_movie_id"] == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "inputs"),
+    [
+        ("context_movie_id", [IDS]),
+        ("context_length", [IDS]),
+        ("context_genre_length", [GENRE]),
+    ],
+)
+def test_a_column_that_an_example_lacks_is_named(column, inputs):
+    columns = {key: value for key, value in COLUMNS.items() if key != column}
+    with pytest.raises(RequestError, match=f"the example has no column {column}, "):
+        tensors_from_example(inputs, columns, VOCABULARIES)
+
+
+UNKNOWN = ["99", "123"]
+STEP = st.tuples(
+    st.sampled_from([*GENRES, *UNKNOWN]),
+    st.floats(0, 5, width=32, allow_nan=False, allow_subnormal=False),
+)
+
+
+@given(
+    steps=st.lists(STEP, max_size=12),
+    max_context_length=st.integers(1, 6),
+    genre_length=st.integers(1, 8),
+    year_length=st.integers(1, 6),
+    seen_length=st.integers(1, 8),
+)
+def test_a_history_gives_what_its_example_gives(
+    steps, max_context_length, genre_length, year_length, seen_length
+):
+    """The example is made here step by step, padded and cut as the examples are."""
+    context = steps[-max_context_length:]
+    year_length = min(year_length, max_context_length)
+
+    def padded(values: list[Any], length: int, padding: Any) -> list[Any]:
+        return values[-length:] + [padding] * max(0, length - len(values))
+
+    genres = [g.encode() for key, _ in context for g in GENRES.get(key, [])]
+    years = [YEARS.get(key, 0) for key, _ in context]
+    length = max_context_length
+    columns = {
+        "context_movie_id": padded([int(key) for key, _ in context], length, 0),
+        "context_rating": padded([rating for _, rating in context], length, 0.0),
+        "context_genre": padded(genres, genre_length, b""),
+        "context_genre_length": [min(len(genres), genre_length)],
+        "context_year": padded(years, year_length, 0),
+        "context_length": [len(context)],
+        "seen_movie_id": [int(key) for key, _ in steps],
+    }
+    inputs = [
+        spec("context_movie_id", length, "item_id", "INT", vocabulary="movie_id"),
+        spec("context_rating", length, "value", "FLOAT"),
+        spec(
+            "context_genre",
+            genre_length,
+            "item",
+            "STRING",
+            vocabulary="genre",
+            multi_valued=True,
+        ),
+        spec("context_year", year_length, "item", "INT", vocabulary="year"),
+        spec("seen_movie_id", seen_length, "seen", "INT", vocabulary="movie_id"),
+    ]
+    history = History(
+        items=[key for key, _ in steps],
+        ratings=[rating for _, rating in steps],
+        seen=[key for key, _ in steps],
+    )
+    from_columns = tensors_from_example(inputs, columns, VOCABULARIES)
+    derived = tensors_from_history(inputs, ITEMS, VOCABULARIES, length, history)
+    assert list(derived) == list(from_columns)
+    for name, tensor in derived.items():
+        np.testing.assert_array_equal(tensor, from_columns[name], err_msg=name)
+
+
+@given(
+    history=st.lists(st.sampled_from([*GENRES, *UNKNOWN]), max_size=8),
+    older=st.lists(st.sampled_from([*GENRES, *UNKNOWN]), max_size=4),
+)
+def test_what_is_older_than_the_context_does_not_matter(history, older):
+    inputs = [IDS, GENRE, YEAR]
+    context = history[-3:]
+    if len(context) == 3:
+        assert derive(inputs, older + context) == derive(inputs, context)
+
+
+@given(history=st.lists(st.sampled_from([*GENRES, *UNKNOWN]), max_size=8))
+def test_padding_follows_the_values_and_never_stands_between(history):
+    tensors = derive([IDS, GENRE], history)
+    for values in tensors.values():
+        real = [value for value in values if value != 0]
+        assert values == real + [0] * (len(values) - len(real))
