@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
+from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner
+from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
 
 from components.code_digest import code_digest
 from components.current_model.current import current_digest
-from components.timeline_example_gen.fingerprint import fingerprint
+from components.timeline_example_gen.fingerprint import data_fingerprint
 from components.tflite_pusher.push import check_writable
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -68,7 +69,7 @@ def run(
       UserError: for bad input, before or during the run.
     """
     # What can be known to fail must fail before the first component runs.
-    input_fingerprint = fingerprint(config, data)
+    input_fingerprint = data_fingerprint(config, str(data))
     check_writable(push_destination)
     output.mkdir(parents=True, exist_ok=True)
     database = output / "metadata.sqlite"
@@ -96,18 +97,46 @@ def run(
         state_of=lambda node: _state(store, config.name, node),
         echo=echo,
     )
-    with _following(progress):
-        try:
-            local_dag_runner.LocalDagRunner().run(pipeline)
-        except Exception as error:
-            failed = progress.fail()
-            mistake = user_error(error)
-            if mistake is None or failed is None:
-                raise
-            raise UserError(f"{failed.node}: {mistake}") from error
+    try:
+        _Runner(progress).run(pipeline)
+    except Exception as error:
+        mistake = user_error(error)
+        if mistake is None:
+            raise
+        raise UserError(f"{progress.fail()}: {mistake}") from error
     with store as handle:
         artifacts = _latest_artifacts(handle.store, config.name, progress.runs)
     return Run(progress.runs, artifacts)
+
+
+class _Runner(local_dag_runner.LocalDagRunner):
+    """TFX's local runner, node by node, since it tells its progress to its log alone."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def run_with_ir(
+        self,
+        pipeline: pipeline_pb2.Pipeline,
+        run_options: pipeline_pb2.RunOptions | None = None,
+    ) -> None:
+        # One id for the run, before each node would get its own.
+        run_id = {
+            constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now(
+                timezone.utc
+            ).isoformat()
+        }
+        runtime_parameter_utils.substitute_runtime_parameter(pipeline, run_id)
+        for node in pipeline.nodes:
+            single = pipeline_pb2.Pipeline()
+            single.CopyFrom(pipeline)
+            del single.nodes[:]
+            single.nodes.append(node)
+            node_id = node.pipeline_node.node_info.id
+            self._progress.start(node_id)
+            super().run_with_ir(single, run_options)
+            self._progress.end(node_id)
 
 
 def user_error(error: BaseException | None) -> UserError | None:
@@ -131,29 +160,6 @@ def source_revision() -> str:
             return f"git:{done.stdout.strip()}"
     digest = code_digest("components", "configs", "pipeline", "pocketrec_device")
     return f"sources:{digest}"
-
-
-@contextmanager
-def _following(progress: Progress) -> Iterator[None]:
-    logger = logging.getLogger("absl")
-    level, others = logger.level, list(logger.handlers)
-    quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3"
-    logger.setLevel(logging.INFO)
-    if quiet:
-        # The messages are needed, their other receivers are not.
-        logger.propagate = False
-        for handler in others:
-            logger.removeHandler(handler)
-    logger.addHandler(progress)
-    try:
-        yield
-    finally:
-        logger.removeHandler(progress)
-        if quiet:
-            for handler in others:
-                logger.addHandler(handler)
-            logger.propagate = True
-        logger.setLevel(level)
 
 
 def _executions(store: Any, pipeline: str, node: str) -> list[Any]:

@@ -69,7 +69,7 @@ def create_pipeline(
         config=_columns_text(config),
         data=binding.data,
         fingerprint=binding.fingerprint,
-        code_digest=code_digest("components.timeline_example_gen", "configs"),
+        code_digest=code_digest("components.timeline_example_gen"),
     )
     statistics_gen = tfx.components.StatisticsGen(
         examples=example_gen.outputs["examples"], exclude_splits=[CATALOGUE]
@@ -83,7 +83,7 @@ def create_pipeline(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_gen.outputs["schema"],
         config=_columns_text(config),
-        code_digest=code_digest("components.example_validator", "configs"),
+        code_digest=code_digest("components.example_validator"),
         exclude_splits=[CATALOGUE],
     )
     transform = tfx.components.Transform(
@@ -95,7 +95,7 @@ def create_pipeline(
         ),
         custom_config={
             "config": _columns_text(config, keep_scaling=True),
-            "code_digest": code_digest("components.transform", "configs"),
+            "code_digest": code_digest("components.transform"),
         },
         disable_statistics=True,
     )
@@ -112,9 +112,7 @@ def create_pipeline(
             "config": _config_text(
                 config, "input", "data", "model", "train", "eval.eval_top_k"
             ),
-            "code_digest": code_digest(
-                "components.trainer", "components.transform", "configs"
-            ),
+            "code_digest": code_digest("components.trainer", "components.transform"),
         },
     )
     current_model = CurrentModel(
@@ -186,9 +184,7 @@ def _convert_gate_and_push(
             "push.conversion_timeout_seconds",
             "name",
         ),
-        code_digest=code_digest(
-            "components.tflite_converter", "components.transform", "configs"
-        ),
+        code_digest=code_digest("components.tflite_converter", "components.transform"),
     )
     tflite_evaluator = _evaluator(
         config,
@@ -223,7 +219,7 @@ def _evaluator(
     return Evaluator(
         config=_config_text(config, "input", "data", "model", "eval"),
         gate=gate,
-        code_digest=code_digest("components.evaluator", "configs", "pocketrec_device"),
+        code_digest=code_digest("components.evaluator", "pocketrec_device"),
         **channels,
     )
 

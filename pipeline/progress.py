@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 CACHED, COMPLETE, FAILED = "cached", "complete", "failed"
-
-_MESSAGE = re.compile(r"Component (?P<node>\S+) is (?P<event>running|finished)\.")
 
 
 @dataclass(frozen=True)
@@ -19,7 +15,7 @@ class NodeRun:
 
     Attributes:
       node: the component's id.
-      state: `cached`, `complete` or `failed`.
+      state: `CACHED`, `COMPLETE` or `FAILED`.
       seconds: wall time.
     """
 
@@ -28,12 +24,12 @@ class NodeRun:
     seconds: float
 
 
-class Progress(logging.Handler):
-    """Follows TFX's local runner, which tells its steps in log messages only.
+class Progress:
+    """Follows a run that starts and ends one component after the other.
 
     Args:
       nodes: ids of all components.
-      state_of: asks for the state of a component that has just finished.
+      state_of: asks for the state of a component that has just ended.
       echo: receives the lines.
     """
 
@@ -43,38 +39,34 @@ class Progress(logging.Handler):
         state_of: Callable[[str], str],
         echo: Callable[[str], None],
     ) -> None:
-        super().__init__(logging.INFO)
         self._nodes = nodes
         self._state_of = state_of
         self._echo = echo
+        self._running = ""
         self._started = 0.0
         self.runs: list[NodeRun] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        match = _MESSAGE.fullmatch(record.getMessage())
-        if match is None:
-            return
-        node = match["node"]
-        if match["event"] == "running":
-            self._started = time.monotonic()
-            self._echo(f"{self._place(node)} {node} ...")
-        else:
-            self._end(node, self._state_of(node))
+    def start(self, node: str) -> None:
+        """A component starts."""
+        self._running = node
+        self._started = time.monotonic()
+        self._echo(f"{self._place()} {node} ...")
 
-    def fail(self) -> NodeRun | None:
-        """Marks the component that was running, if any, as failed."""
-        ended = {run.node for run in self.runs}
-        running = [node for node in self._nodes if node not in ended]
-        if not self._started or not running:
-            return None
-        return self._end(running[0], FAILED)
+    def end(self, node: str) -> None:
+        """A component has ended well."""
+        self._end(self._state_of(node))
 
-    def _end(self, node: str, state: str) -> NodeRun:
-        run = NodeRun(node, state, time.monotonic() - self._started)
+    def fail(self) -> str:
+        """The component that was running has failed; returns its id."""
+        self._end(FAILED)
+        return self.runs[-1].node
+
+    def _end(self, state: str) -> None:
+        run = NodeRun(self._running, state, time.monotonic() - self._started)
         self.runs.append(run)
-        self._echo(f"{self._place(node)} {node}  {state}  {run.seconds:.1f} s")
-        return run
+        self._echo(f"{self._place()} {run.node}  {state}  {run.seconds:.1f} s")
 
-    def _place(self, node: str) -> str:
+    def _place(self) -> str:
+        number = len({run.node for run in self.runs} | {self._running})
         width = len(str(len(self._nodes)))
-        return f"[{self._nodes.index(node) + 1:>{width}}/{len(self._nodes)}]"
+        return f"[{number:>{width}}/{len(self._nodes)}]"

@@ -1,19 +1,29 @@
-"""Keeps third-party start-up noise off the terminal; our own lines stay."""
+"""Keeps third-party noise off the terminal; our own warnings and all errors stay."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
+
+OURS = ("components", "configs", "pipeline", "pocketrec_device")
+
+
+class _OursOrErrors(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR or record.name.split(".")[0] in OURS
 
 
 def silence() -> None:
     """Call before TensorFlow, Beam or TFX are imported; child processes inherit it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     warnings.simplefilter("ignore")
-    logging.getLogger().setLevel(logging.ERROR)
-    for name in ("absl", "apache_beam", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # With a handler on the root, libraries that call basicConfig add none of theirs.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(_OursOrErrors())
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)

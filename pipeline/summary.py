@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,48 @@ def _vocabularies(bundle: Path) -> Iterator[str]:
 
 def _gate(verdict: Verdict) -> Iterator[str]:
     yield ""
-    yield from verdict.lines()
+    yield verdict.summary()
+    header = ("metric", "value", "at least", "at most", "current", "may lose", "")
+    rows = [
+        (
+            row.metric,
+            _number(row.value),
+            _number(row.lower_bound),
+            _number(row.upper_bound),
+            _number(row.baseline),
+            _number(row.max_regression),
+            {True: "passed", False: "FAILED", None: ""}[row.blessed],
+        )
+        for row in verdict.rows
+    ]
+    yield from _table([header, *rows])
+    if verdict.slices:
+        names = [row.metric for row in verdict.rows if row.blessed is not None]
+        yield "  by history length:"
+        yield from _table(
+            [
+                ("activities", "examples", *names),
+                *(
+                    (
+                        part.history_length,
+                        f"{part.examples:,}",
+                        *(_number(part.metrics.get(name)) for name in names),
+                    )
+                    for part in verdict.slices
+                ),
+            ]
+        )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = [f"{c:>{w}}" for c, w in zip(rest, widths[1:], strict=True)]
+        yield "  ".join([f"  {first:<{widths[0]}}", *cells]).rstrip()
 
 
 def _model(bundle: Path) -> Iterator[str]:

@@ -32,6 +32,7 @@ from typing import Callable, Iterator, Mapping, NoReturn, Sequence
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "set-up.json"
 DEFAULT_VENV = ".venv"
+OWN_UV = ".tools/uv"
 PROMPT = "pocketrec"
 UV_MINIMUM = (0, 8)
 PACKAGES = (
@@ -326,8 +327,10 @@ def choose(
     )
 
 
-def check_compiler(interpreter: Interpreter, environ: Mapping[str, str]) -> None:
-    """Raises SetUpError where C++ extensions cannot be built.
+def check_tools(
+    interpreter: Interpreter, environ: Mapping[str, str], pythons: Sequence[str]
+) -> None:
+    """Raises SetUpError, with all that is missing, where the set-up could not end well.
 
     TFDV's dependency pyfarmhash has no wheels; failing inside its build would say so
     in a page of compiler output.
@@ -338,11 +341,13 @@ def check_compiler(interpreter: Interpreter, environ: Mapping[str, str]) -> None
         lacking.append(("a C++ compiler", "g++"))
     if not Path(interpreter.include, "Python.h").is_file():
         lacking.append(("Python's headers", f"python{interpreter.minor}-dev"))
+    if not uv_there(environ) and not any(map(can_install, pythons)):
+        lacking.append(("uv, and pip to install it,", "python3-venv"))
     if lacking:
         raise SetUpError(
             f"{' and '.join(what for what, _ in lacking)} missing for Python "
-            f"{interpreter.minor} ({interpreter.path}); one dependency is built from "
-            f"source. Install: apt-get install {' '.join(p for _, p in lacking)}"
+            f"{interpreter.minor} ({interpreter.path}), and one dependency is built "
+            f"from source. Install: apt-get install {' '.join(p for _, p in lacking)}"
         )
 
 
@@ -466,28 +471,46 @@ def uv_version(path: str) -> tuple[int, ...]:
     return tuple(map(int, match.groups())) if match else ()
 
 
-def ensure_uv(environ: Mapping[str, str], pythons: Sequence[str]) -> str:
-    """A uv that works: the one on PATH, else our own, installed if need be."""
+def pinned_uv() -> tuple[int, ...]:
+    """The version of uv that requirements/uv.txt names."""
+    pin = pins(read(ROOT / "requirements" / "uv.txt"))["uv"].split()[0]
+    return tuple(map(int, pin.partition("==")[2].split(".")))
+
+
+def uv_there(environ: Mapping[str, str]) -> str | None:
+    """A uv that works and is there: the one on PATH, else our own in .tools/."""
     path = shutil.which("uv", path=environ.get("PATH"))
     if path and uv_version(path) >= UV_MINIMUM:
         return path
-    requirements = ROOT / "requirements" / "uv.txt"
-    pinned = tuple(map(int, pins(read(requirements))["uv"].split()[0][4:].split(".")))
-    folder = ROOT / ".tools" / "uv"
-    own = folder / "bin" / "uv"
-    if uv_version(str(own)) == pinned:
-        return str(own)
-    say(f"installing uv {dotted(pinned)} into {folder.relative_to(ROOT)}")
+    own = str(ROOT / OWN_UV / "bin" / "uv")
+    return own if uv_version(own) == pinned_uv() else None
+
+
+def can_install(python: str) -> bool:
+    """Whether this Python has pip, or what a virtual environment gets it from."""
+    tries = (("-c", "import ensurepip, venv"), ("-c", "import pip"))
+    return any(
+        subprocess.run([python, *t], capture_output=True).returncode == 0 for t in tries
+    )
+
+
+def ensure_uv(environ: Mapping[str, str], pythons: Sequence[str]) -> str:
+    """A uv that works, installed with one of the given Pythons if need be."""
+    there = uv_there(environ)
+    if there:
+        return there
+    say(f"installing uv {dotted(pinned_uv())} into {OWN_UV}")
     failures = []
     for python in dict.fromkeys(pythons):
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(ROOT / OWN_UV, ignore_errors=True)
         try:
-            install_uv(python, folder, requirements, environ)
+            install_uv(python, ROOT / OWN_UV, environ)
         except SetUpError as error:
             failures.append(f"{python}: {error}")
             continue
-        if uv_version(str(own)) == pinned:
-            return str(own)
+        there = uv_there(environ)
+        if there:
+            return there
         failures.append(f"{python}: the installed uv does not run")
     raise SetUpError(
         "uv is not on PATH and could not be installed. Install it yourself (any of "
@@ -496,12 +519,10 @@ def ensure_uv(environ: Mapping[str, str], pythons: Sequence[str]) -> str:
     )
 
 
-def install_uv(
-    python: str, folder: Path, requirements: Path, environ: Mapping[str, str]
-) -> None:
+def install_uv(python: str, folder: Path, environ: Mapping[str, str]) -> None:
     """Installs the pinned uv into a venv or, where Python lacks ensurepip, by pip."""
     install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    install += ["--requirement", str(requirements)]
+    install += ["--requirement", str(ROOT / "requirements" / "uv.txt")]
     try:
         run([python, "-m", "venv", str(folder)], "making a venv for uv", environ)
     except SetUpError:
@@ -633,8 +654,9 @@ def set_up(environ: Mapping[str, str]) -> None:
         if is_current(venv, ROOT) and same_python(venv, choice.interpreter):
             return
         say(choice.line())
-        check_compiler(choice.interpreter, settings)
-        uv = ensure_uv(settings, [sys.executable, choice.interpreter.path])
+        pythons = [sys.executable, choice.interpreter.path]
+        check_tools(choice.interpreter, settings, pythons)
+        uv = ensure_uv(settings, pythons)
         build(venv, choice, uv, settings)
 
 

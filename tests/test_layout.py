@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,22 +124,22 @@ def test_nothing_is_called_utils() -> None:
 
 def tracked_files() -> list[Path]:
     """Files under version control or about to be; all but hidden ones without git."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listing.returncode == 0:
-        paths = [ROOT / name for name in listing.stdout.split("\0") if name]
+    if shutil.which("git") and (ROOT / ".git").exists():
+        names = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split("\0")
+        paths = [ROOT / name for name in names if name]
     else:
         paths = []
-        for folder, folders, names in os.walk(ROOT):
+        for folder, folders, files in os.walk(ROOT):
             folders[:] = [
                 f for f in folders if f[0] != "." and f not in {"__pycache__", "runs"}
             ]
-            paths += [Path(folder, name) for name in names]
+            paths += [Path(folder, name) for name in files]
     return [path for path in paths if path.is_file()]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -21,23 +21,28 @@ from tfx.utils import io_utils
 
 from components.evaluator.top_k_rank import MISS, top_k_rank
 from configs.errors import UserError
-from configs.features import FIRST_TERM_ID, LABEL, SEEN
+from configs.features import FIRST_TERM_ID, LABEL, SEEN, length_column
 from pocketrec_device import Bundle, BundleError, Recommender, RequestError
-from pocketrec_device.features import catalogue_key, item_id_type, tensors_from_example
+from pocketrec_device.features import (
+    CONTEXT_LENGTH,
+    catalogue_key,
+    item_id_type,
+    tensors_from_example,
+)
 
 
 class BundleRanker:
     """Ranks labels with a bundle.
 
     Args:
-      bundle: a loaded bundle.
+      bundle: a loaded bundle; an attribute, too.
 
     Raises:
       pocketrec_device.BundleError: if LiteRT cannot run its model.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+        self.bundle = bundle
         self._recommender = Recommender(bundle)
         self._id_type = item_id_type(bundle.inputs)
         self._index = recommendable_items(bundle)
@@ -57,18 +62,16 @@ class BundleRanker:
           pocketrec_device.RequestError: if a column that the model needs is missing or
             of another type.
         """
-        label = columns[LABEL + self._bundle.item_field][0]
+        label = columns[LABEL + self.bundle.item_field][0]
         index = self._index.get(catalogue_key(label, self._id_type))
         if index is None:
             return MISS
-        seen = SEEN + self._bundle.item_field
+        seen = SEEN + self.bundle.item_field
         if seen in columns:
             others = [item for item in columns[seen] if item != label]
             columns = {**columns, seen: others}
         ids, scores = self._recommender.predict(
-            tensors_from_example(
-                self._bundle.inputs, columns, self._bundle.vocabularies
-            )
+            tensors_from_example(self.bundle.inputs, columns, self.bundle.vocabularies)
         )
         return top_k_rank(ids, scores, index, self._complete)
 
@@ -98,6 +101,25 @@ def check_top_k(bundle: Bundle, top_k: int) -> None:
         )
 
 
+def check_columns(bundle: Bundle, columns: Collection[str]) -> None:
+    """Refuses to judge a bundle by examples that lack what its model looks at.
+
+    Raises:
+      UserError: naming the first column that is missing.
+    """
+    needed = [CONTEXT_LENGTH, LABEL + bundle.item_field]
+    for spec in bundle.inputs:
+        needed.append(spec.name)
+        if spec.multi_valued:
+            needed.append(length_column(spec.name))
+    for name in needed:
+        if name not in columns:
+            raise UserError(
+                f"the .tflite gate: the examples have no column {name}, which the "
+                f"model in {bundle.path} needs"
+            )
+
+
 def largest_k(eval_config: config_pb2.EvalConfig) -> int:
     """The largest K of the metrics of an evaluation, 0 if none has one."""
     return max(
@@ -118,12 +140,17 @@ def custom_extractors(
     """Called by TFX's Evaluator: its usual extractors, with ours for the predictions.
 
     Raises:
-      UserError: if a bundle is broken or exports too few predictions.
+      UserError: if a bundle is broken, exports too few predictions or needs a column
+        that the examples' schema lacks.
     """
     models = eval_shared_model if isinstance(eval_shared_model, list) else None
     paths = {m.model_name or "": m.model_path for m in models or [eval_shared_model]}
+    # Here, since an error in a Beam worker arrives as the text of its traceback.
     for path in paths.values():
-        check_top_k(load_bundle(path), largest_k(eval_config))
+        bundle = load_ranker(path).bundle
+        check_top_k(bundle, largest_k(eval_config))
+        if tensor_adapter_config is not None:
+            check_columns(bundle, tensor_adapter_config.arrow_schema.names)
     predict = tfma.extractors.Extractor(
         "PredictTFLiteRank", beam.ParDo(_PredictRanks(paths))
     )
@@ -136,7 +163,7 @@ def custom_extractors(
     return extractors
 
 
-def load_bundle(path: str) -> Bundle:
+def load_ranker(path: str) -> BundleRanker:
     """Loads a bundle from a local folder or any that TFX's fileio reaches.
 
     Raises:
@@ -144,10 +171,10 @@ def load_bundle(path: str) -> Bundle:
     """
     try:
         if "://" not in path:
-            return Bundle.load(path)
+            return BundleRanker(Bundle.load(path))
         with tempfile.TemporaryDirectory() as folder:
             io_utils.copy_dir(path, folder)
-            return Bundle.load(folder)
+            return BundleRanker(Bundle.load(folder))
     except BundleError as error:
         raise UserError(f"the .tflite gate: {error}") from error
 
@@ -160,13 +187,7 @@ class _PredictRanks(beam.DoFn):
         self._rankers: dict[str, BundleRanker] = {}
 
     def setup(self) -> None:
-        try:
-            self._rankers = {
-                name: BundleRanker(load_bundle(path))
-                for name, path in self._paths.items()
-            }
-        except BundleError as error:
-            raise UserError(f"the .tflite gate: {error}") from error
+        self._rankers = {name: load_ranker(path) for name, path in self._paths.items()}
 
     def process(self, extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         examples = [raw_columns(example) for example in extracts[tfma.INPUT_KEY]]

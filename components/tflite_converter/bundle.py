@@ -47,7 +47,6 @@ def write_bundle(
         features.field_of(name): None
         for name, kind in kinds.items()
         if kind["source"] == "item"
-        and features.field_of(name) != features.item_field(config)
     }
     label = config.input.label_feature
     terms = None
@@ -90,10 +89,54 @@ def write_bundle(
         "num_predictions": num_predictions,
         "seen": pb.Seen.Name(config.model.seen),
         "quantization": pb.Quantization.Name(config.push.quantization),
+        "protocol": protocol(config),
         "data": data_summary(report),
     }
     manifest.write_manifest(output, content)
     return manifest.read_manifest(output)
+
+
+def field_kinds(
+    config: pb.RecommenderConfig, report: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Where each context feature comes from, and whether a step has several values.
+
+    Args:
+      config: the configuration.
+      report: the ingestion report, which lists the fields of the data.
+
+    Returns:
+      Per feature name: ``source`` (``"item_id"``, ``"item"``, ``"value"`` or
+      ``"user"``) and ``multi_valued``.
+    """
+    by_role = {(f["role"] == "user", f["name"]): f for f in report["fields"]}
+    kinds = {}
+    for feature in features.context_features(config):
+        name = feature.feature_name
+        of_user = features.role_of(name) == features.USER
+        found = by_role[of_user, features.field_of(name)]
+        kinds[name] = {
+            "source": found["role"].replace(" ", "_"),
+            "multi_valued": found["multi_valued"],
+        }
+    return kinds
+
+
+def data_summary(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says about the data."""
+    keys = ("first_timestamp", "last_timestamp", "users", "items", "activities")
+    return {**{key: report[key] for key in keys}, "examples": report["examples"]}
+
+
+def protocol(config: pb.RecommenderConfig) -> str:
+    """How the numbers were measured: split, ranking, what was left out."""
+    split = {
+        pb.LEAVE_ONE_OUT: "leave-one-out by time",
+        pb.TEMPORAL: "split by time",
+        pb.RANDOM: "random split (leaks the future)",
+    }[config.data.split]
+    seen = pb.Seen.Name(config.model.seen).lower()
+    return f"{split}, full ranking, seen={seen}"
 
 
 def _write_vocabularies(

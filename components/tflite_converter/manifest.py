@@ -30,11 +30,11 @@ def input_specs(
     Args:
       config: the configuration.
       rows: rows of each categorical feature's table, by feature name.
-      field_kinds: per column role and field (``context_movie_genre``): ``source`` (item,
-        value or user) and ``multi_valued``, as the ingestion report tells.
+      field_kinds: per feature name ``source`` (``"item_id"``, ``"item"``, ``"value"``
+        or ``"user"``) and ``multi_valued``.
     """
     specs = [
-        _input_spec(feature, rows, field_kinds, config)
+        _input_spec(feature, rows, field_kinds[feature.feature_name])
         for feature in features.context_features(config)
     ]
     if config.model.seen == pb.TIMELINE:
@@ -59,19 +59,15 @@ def input_specs(
 def _input_spec(
     feature: pb.Feature,
     rows: Mapping[str, int],
-    field_kinds: Mapping[str, Mapping[str, Any]],
-    config: pb.RecommenderConfig,
+    kind: Mapping[str, Any],
 ) -> dict[str, Any]:
-    field = features.field_of(feature.feature_name)
-    kind = field_kinds[feature.feature_name]
-    is_item_id = kind["source"] != "user" and field == features.item_field(config)
     return {
         "name": feature.feature_name,
         "dtype": _DTYPES[feature.feature_type],
         "length": int(feature.feature_length),
         "role": features.role_of(feature.feature_name).rstrip("_"),
-        "field": field,
-        "source": "item_id" if is_item_id else kind["source"],
+        "field": features.field_of(feature.feature_name),
+        "source": kind["source"],
         "feature_type": pb.FeatureType.Name(feature.feature_type),
         "multi_valued": bool(kind["multi_valued"]),
         "vocabulary": _vocabulary(feature),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
@@ -14,15 +12,15 @@ from components.timeline_example_gen import executor
 class TimelineExampleGenSpec(types.ComponentSpec):
     """A folder of logs in, examples out."""
 
-    PARAMETERS: ClassVar = {
+    PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "data": component_spec.ExecutionParameter(type=str),
         "fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
         "code_digest": component_spec.ExecutionParameter(type=str, optional=True),
         "span": component_spec.ExecutionParameter(type=int),
     }
-    INPUTS: ClassVar = {}
-    OUTPUTS: ClassVar = {
+    INPUTS = {}
+    OUTPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "ingestion_report": component_spec.ChannelParameter(
             type=standard_artifacts.JsonValue

@@ -18,6 +18,8 @@ from configs.loader import parse_config
 
 FINGERPRINT_PROPERTY = "fingerprint"
 
+_PAYLOAD = example_gen_pb2.FORMAT_TF_EXAMPLE  # type: ignore[attr-defined]
+
 
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Runs `generate_examples`."""
@@ -53,7 +55,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.splits = list(SPLITS)
         # Kubeflow hands integers on as floats.
         examples.span = int(exec_properties.get("span") or 0)
-        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_payload_format(examples, _PAYLOAD)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, fingerprint)
         artifact_utils.get_single_instance(

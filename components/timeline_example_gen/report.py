@@ -13,6 +13,7 @@ from components.timeline_example_gen.columns import Plan
 from components.timeline_example_gen.lookups import Lookup
 from components.timeline_example_gen.shards import ShardReport, SplitCount
 from components.timeline_example_gen.sources.source import RowCount, Source
+from configs import features
 from configs import recommender_pb2 as pb
 
 _NOTES = {
@@ -90,7 +91,7 @@ def make_report(
             ),
         },
         "users": sum(shard.users for shard in shards),
-        "users_not_in_table": _without_row(source, plan, shards),
+        "users_not_in_table": _users_without_row(plan, shards),
         "items": items.num_rows,
         "items_not_in_table": _items_without_row(source, items, catalogue),
         "activities": activities,
@@ -123,10 +124,8 @@ def _file(name: str, count: RowCount) -> dict[str, Any]:
     }
 
 
-def _without_row(
-    source: Source, plan: Plan, shards: Sequence[ShardReport]
-) -> int | None:
-    if not any(spec.prefix == "user_" for spec in plan.specs):
+def _users_without_row(plan: Plan, shards: Sequence[ShardReport]) -> int | None:
+    if not plan.with_prefix(features.USER):
         return None
     return sum(shard.users_without_row for shard in shards)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Iterable
@@ -51,9 +52,14 @@ def file_name(index: int, files: int) -> str:
     return f"data_tfrecord-{index:05d}-of-{files:05d}.gz"
 
 
-def _frame(record: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    size = struct.pack("<Q", len(record))
-    return size, _masked_crc(size), record, _masked_crc(record)
+def _frame(record: bytes) -> tuple[bytes, bytes, bytes]:
+    return _frame_header(len(record)), record, _masked_crc(record)
+
+
+@functools.lru_cache(maxsize=1 << 16)  # Records are of few sizes.
+def _frame_header(size: int) -> bytes:
+    packed = struct.pack("<Q", size)
+    return packed + _masked_crc(packed)
 
 
 def _masked_crc(data: bytes) -> bytes:

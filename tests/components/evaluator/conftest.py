@@ -48,6 +48,23 @@ class Row:
     history_length: str = "1-4"
 
 
+# As SchemaGen infers it.
+SCHEMA = """
+feature { name: "context_movie_id" type: INT shape { dim { size: 3 } }
+          presence { min_fraction: 1 min_count: 1 } }
+feature { name: "context_length" type: INT shape { dim { size: 1 } }
+          presence { min_fraction: 1 min_count: 1 } }
+feature { name: "label_movie_id" type: INT shape { dim { size: 1 } }
+          presence { min_fraction: 1 min_count: 1 } }
+feature { name: "seen_movie_id" type: INT presence { min_count: 1 }
+          value_count { min: 1 } }
+feature { name: "user_id" type: BYTES shape { dim { size: 1 } }
+          presence { min_fraction: 1 min_count: 1 } }
+feature { name: "history_length" type: BYTES shape { dim { size: 1 } }
+          presence { min_fraction: 1 min_count: 1 } }
+"""
+
+
 # By popularity 11, 12, 13, 14 the ranks of the labels are 1, 2, 3, 1, 4.
 ROWS = (
     Row(11),
@@ -182,8 +199,12 @@ def run_gate() -> Callable[..., Gate]:
             "payload_format",
             example_gen_pb2.PayloadFormat.Name(example_gen_pb2.FORMAT_TF_EXAMPLE),
         )
+        schema = artifact(standard_artifacts.Schema, folder / "schema")
+        Path(schema.uri).mkdir(exist_ok=True)
+        (Path(schema.uri) / "schema.pbtxt").write_text(SCHEMA)
         inputs = {
             "examples": [examples],
+            "schema": [schema],
             "model": [artifact(standard_artifacts.Model, model)],
         }
         if baseline is not None:

@@ -13,6 +13,8 @@ import pytest
 from components.evaluator.verdict import Verdict, read_verdict
 from configs import recommender_pb2 as pb
 
+pytestmark = pytest.mark.slow
+
 POPULARITY = {11: 4.0, 12: 3.0, 13: 2.0, 14: 1.0}
 
 

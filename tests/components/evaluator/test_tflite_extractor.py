@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.evaluator.tflite_extractor import (
+    check_columns,
+    check_top_k,
+    load_ranker,
+    recommendable_items,
+)
 from components.evaluator.verdict import Verdict, read_verdict
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
+from pocketrec_device import Bundle
+
+pytestmark = pytest.mark.slow
 
 POPULARITY = {11: 4.0, 12: 3.0, 13: 2.0, 14: 1.0}
 
@@ -122,19 +132,48 @@ def test_a_k_above_the_exported_one_is_refused(gates: Gates) -> None:
         gates("short")
 
 
-def test_a_broken_bundle_is_named(gates: Gates, tmp_path: Path) -> None:
-    from components.evaluator.tflite_extractor import load_bundle
-
+def test_a_broken_bundle_is_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 99}))
     with pytest.raises(UserError, match=r"the \.tflite gate: .*format_version is 99"):
-        load_bundle(str(tmp_path))
+        load_ranker(str(tmp_path))
+
+
+def test_a_baseline_that_is_broken_stops_the_gate(gates: Gates, tmp_path: Path) -> None:
+    folder = tmp_path / "current" / "Format-Serving"
+    shutil.copytree(gates.folder / "old" / "Format-Serving", folder)
+    with (folder / "model.tflite").open("r+b") as file:
+        file.write(b"\0\0\0\0")
+    with pytest.raises(UserError, match=r"model\.tflite: was altered"):
+        gates("popular", str(tmp_path / "current"))
+
+
+@pytest.fixture
+def popular(gates: Gates) -> Bundle:
+    return load_ranker(str(gates.folder / "popular" / "Format-Serving")).bundle
+
+
+def test_a_column_that_the_model_needs_is_missed(popular: Bundle) -> None:
+    columns = ["context_length", "context_movie_id", "label_movie_id"]
+    check_columns(popular, columns)
+    for name in columns:
+        others = [column for column in columns if column != name]
+        with pytest.raises(UserError, match=f"no column {name}, which the model in"):
+            check_columns(popular, others)
+    (spec,) = popular.inputs
+    several = replace(popular, inputs=(replace(spec, multi_valued=True),))
+    with pytest.raises(UserError, match="no column context_movie_id_length"):
+        check_columns(several, columns)
+
+
+def test_a_k_may_exceed_a_catalogue_that_is_exported_whole(popular: Bundle) -> None:
+    items = {item.id: item for item in list(popular.items.values())[:3]}
+    check_top_k(replace(popular, items=items), 4)
+    with pytest.raises(UserError, match=r"4 is not allowed\. Expected at most 3"):
+        check_top_k(popular, 4)
 
 
 def test_a_label_that_was_seen_is_not_left_out(gates: Gates) -> None:
-    from components.evaluator.tflite_extractor import BundleRanker, load_bundle
-
-    path = gates.folder / "leaves-out" / "Format-Serving"
-    ranker = BundleRanker(load_bundle(str(path)))
+    ranker = load_ranker(str(gates.folder / "leaves-out" / "Format-Serving"))
     columns = {
         "context_movie_id": [12, 0, 0],
         "context_length": [1],
@@ -148,23 +187,14 @@ def test_a_label_that_was_seen_is_not_left_out(gates: Gates) -> None:
     assert ranker.rank(columns | {"label_movie_id": [99]}) == math.inf
 
 
-def test_an_item_out_of_vocabulary_is_never_the_label(gates: Gates) -> None:
-    from components.evaluator.tflite_extractor import load_bundle, recommendable_items
-
-    bundle = load_bundle(str(gates.folder / "popular" / "Format-Serving"))
-    items = dict(bundle.items)
+def test_an_item_out_of_vocabulary_is_never_the_label(popular: Bundle) -> None:
+    items = dict(popular.items)
     items["11"] = replace(items["11"], index=1)
-    assert recommendable_items(replace(bundle, items=items)) == {
-        "12": 3,
-        "13": 4,
-        "14": 5,
-    }
+    bundle = replace(popular, items=items)
+    assert recommendable_items(bundle) == {"12": 3, "13": 4, "14": 5}
 
 
-def test_raw_ids_start_at_one(gates: Gates) -> None:
-    from components.evaluator.tflite_extractor import load_bundle, recommendable_items
-
-    bundle = load_bundle(str(gates.folder / "popular" / "Format-Serving"))
-    item = bundle.items["11"]
-    raw: Mapping[str, Any] = {i: replace(item, id=i, index=int(i)) for i in ("1", "3")}
-    assert recommendable_items(replace(bundle, items=raw)) == {"1": 1, "3": 3}
+def test_raw_ids_start_at_one(popular: Bundle) -> None:
+    item = popular.items["11"]
+    items = {i: replace(item, id=i, index=int(i)) for i in ("1", "3")}
+    assert recommendable_items(replace(popular, items=items)) == {"1": 1, "3": 3}

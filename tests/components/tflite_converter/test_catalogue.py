@@ -114,7 +114,7 @@ def test_input_specs_tell_the_device_how_to_feed(config: pb.RecommenderConfig) -
     rows = {"context_item": 5, "context_genre": 9, "label_item": 5}
     kinds = {
         "user_age": {"source": "user", "multi_valued": False},
-        "context_item": {"source": "item", "multi_valued": False},
+        "context_item": {"source": "item_id", "multi_valued": False},
         "context_score": {"source": "value", "multi_valued": False},
         "context_genre": {"source": "item", "multi_valued": True},
     }

@@ -68,6 +68,10 @@ def labels(dataset: tf.data.Dataset) -> list[list[int]]:
     return [b["label_movie_id"].numpy()[:, 0].tolist() for b in dataset]
 
 
+def flat(batches: list[list[int]]) -> list[int]:
+    return [label for batch in batches for label in batch]
+
+
 @pytest.mark.parametrize("limit", [PLENTY, 0])
 def test_batches_in_order(files: list[str], limit: int) -> None:
     examples = read(files, limit)
@@ -76,7 +80,7 @@ def test_batches_in_order(files: list[str], limit: int) -> None:
     assert examples.num_batches(10) == 3
     np.testing.assert_array_equal(examples.label_counts, [1] * COUNT + [0] * 7)
     batches = list(examples.batches(10))
-    assert sum(labels(batches), []) == list(range(COUNT))
+    assert flat(labels(batches)) == list(range(COUNT))
     assert [len(b) for b in labels(batches)] == [10, 10, 3]
     last = batches[-1]
     np.testing.assert_array_equal(last["context_movie_id"][0], [21, 2, 0])
@@ -91,7 +95,7 @@ def test_each_pass_has_every_example_once_in_a_new_order(
 ) -> None:
     examples = read(files, limit, seen=False)
     batches = labels(examples.shuffled_batches(10, seed=3).take(6))
-    first, second = sum(batches[:3], []), sum(batches[3:], [])
+    first, second = flat(batches[:3]), flat(batches[3:])
     assert sorted(first) == sorted(second) == list(range(COUNT))
     assert first != second
     assert first != sorted(first)

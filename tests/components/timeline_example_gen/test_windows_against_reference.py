@@ -1,0 +1,206 @@
+"""The vectorised path from rows to examples against loops of ten lines."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.timeline_example_gen import hashing, shards
+from components.timeline_example_gen.columns import history_bucket, plan_columns
+from components.timeline_example_gen.lookups import make_lookup
+from components.timeline_example_gen.sources.movielens_dat import MovieLensDat
+from components.timeline_example_gen.sources.source import Role, RowCount, Table
+from configs import recommender_pb2 as pb
+
+Row = tuple[int, int, int, float]  # user, item, timestamp, rating
+
+STEPS, GENRES = 3, 4
+# Item 4 has no genre; items from 5 on are not in the table.
+GENRES_OF = {0: ["A"], 1: ["A", "B"], 2: ["B", "C", "D", "E", "F"], 3: ["C"], 4: []}
+ROWS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 6), st.just(0.5)),
+    max_size=40,
+)
+
+
+def _tie(user: int, item: int, seed: int) -> int:
+    """The order within a second, one pair at a time."""
+
+    def text(value: int) -> hashing.Hashes:
+        data = str(value).encode()
+        return hashing.hash_bytes(
+            np.frombuffer(data, np.uint8), np.array([0, len(data)])
+        )
+
+    return int(hashing.combine(hashing.seeded(text(user), seed), text(item))[0])
+
+
+def _reference(
+    rows: list[Row], min_length: int, seed: int
+) -> dict[Any, dict[str, Any]]:
+    timelines = defaultdict(list)
+    for user, item, time, rating in rows:
+        timelines[user].append((time, _tie(user, item, seed), item, rating))
+    result = {}
+    for user, timeline in timelines.items():
+        timeline.sort()
+        for at in range(1, len(timeline) if len(timeline) >= min_length else 0):
+            context = timeline[max(0, at - STEPS) : at]
+            genres = [g for a in context for g in GENRES_OF.get(a[2], [])][-GENRES:]
+            label = timeline[at]
+            split = {1: "test", 2: "eval"}.get(len(timeline) - at, "train")
+            seen = [a[2] for a in timeline[:at]]
+            result[str(user), at] = {
+                "split": split,
+                "context_movie_id": [a[2] for a in context],
+                "context_movie_rating": [a[3] for a in context],
+                "context_movie_genre": genres,
+                "label_movie_id": label[2],
+                "label_movie_genre": GENRES_OF.get(label[2], [])[-GENRES:],
+                "context_timestamp": [a[0] for a in context],
+                "label_timestamp": label[0],
+                "seen_movie_id": [] if split == "train" else seen,
+                "history_length": history_bucket(at, (5, 10, 20, 50, 100)),
+            }
+    return result
+
+
+def _unpadded(example: dict[str, list[Any]], split: str) -> dict[str, Any]:
+    steps = example["context_length"][0]
+    genres = [value.decode() for value in example["context_movie_genre"]]
+    label_genres = [value.decode() for value in example["label_movie_genre"]]
+    assert len(genres) == len(label_genres) == GENRES
+    columns = {
+        "split": split,
+        "label_movie_id": example["label_movie_id"][0],
+        "label_timestamp": example["label_timestamp"][0],
+        "seen_movie_id": example["seen_movie_id"],
+        "history_length": example["history_length"][0].decode(),
+    }
+    for name, values in (
+        ("context_movie_genre", genres),
+        ("label_movie_genre", label_genres),
+    ):
+        real = example[f"{name}_length"][0]
+        assert values[real:] == [""] * (GENRES - real)
+        columns[name] = values[:real]
+    for name in ("context_movie_id", "context_movie_rating", "context_timestamp"):
+        assert example[name][steps:] == [0] * (STEPS - steps)
+        columns[name] = example[name][:steps]
+    return columns
+
+
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    user, item, time, rating = (
+        ([row[i] for row in rows] for i in range(4)) if rows else ([], [], [], [])
+    )
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(user, pa.int64()),
+            pa.array(item, pa.int64()),
+            pa.array(time, pa.int64()),
+            pa.array(rating, pa.float64()),
+        ],
+        ["user", "item", "timestamp", "value"],
+    )
+
+
+def _write(
+    config: pb.RecommenderConfig,
+    folder: Path,
+    batches: list[list[Row]],
+    num_shards: int,
+) -> list[shards.ShardReport]:
+    plan = plan_columns(config, MovieLensDat(folder="data", has_users=False))
+    table = Table(
+        file="movies.dat",
+        keys=[str(item) for item in GENRES_OF],
+        lines=list(range(1, len(GENRES_OF) + 1)),
+        fields={
+            "movie_year": [None] * len(GENRES_OF),
+            "movie_genre": list(GENRES_OF.values()),
+        },
+        titles=None,
+        count=RowCount(),
+    )
+    fields = [(f, plan.type_of(f)) for f in plan.fields(Role.ITEM)]
+    task = shards.ShardTask(
+        plan=plan,
+        items=make_lookup(table, fields, plan.item_type, "item"),
+        users=make_lookup(None, [], pb.STRING, "user"),
+        min_timeline_length=config.data.min_timeline_length,
+        split=config.data.split,
+        train_fraction=config.data.train_data_fraction,
+        seed=config.data.seed,
+        num_shards=num_shards,
+    )
+    streams: dict[int, list[bytes]] = {number: [] for number in range(num_shards)}
+    for rows in batches:
+        for number, stream in shards.partition(_batch(rows), num_shards):
+            streams[number].append(stream)
+    return [
+        shards.write_shard(task, number, parts, None, str(folder))
+        for number, parts in streams.items()
+    ]
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(rows=ROWS, min_length=st.integers(2, 5), seed=st.integers(0, 3))
+def test_examples_equal_the_reference(
+    tmp_path: Path,
+    make_config: Callable[..., pb.RecommenderConfig],
+    read_split: Callable[[Path, str], list[dict[str, list[Any]]]],
+    rows: list[Row],
+    min_length: int,
+    seed: int,
+) -> None:
+    config = make_config(min_timeline_length=min_length, seed=seed)
+    reports = _write(config, tmp_path, [rows[::2], rows[1::2]], num_shards=2)
+    found = {}
+    for split in ("train", "eval", "test"):
+        for example in read_split(tmp_path, split):
+            key = example["user_id"][0].decode(), example["label_position"][0]
+            found[key] = _unpadded(example, split)
+    assert found == _reference(rows, min_length, seed)
+    counted = sum(c.examples for report in reports for c in report.splits.values())
+    assert counted == len(found)
+
+
+@pytest.mark.parametrize("values_per_batch", [1, 100, 10**6])
+def test_the_same_bytes_from_any_order_shards_and_batches(
+    tmp_path: Path,
+    make_config: Callable[..., pb.RecommenderConfig],
+    raw_records: Callable[[Path, str], list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    values_per_batch: int,
+) -> None:
+    monkeypatch.setattr(shards, "_VALUES_PER_BATCH", values_per_batch)
+    rng = random.Random(1)
+    rows = [
+        (rng.randrange(60), rng.randrange(8), rng.randrange(9), rng.choice([1.0, 2.0]))
+        for _ in range(600)
+    ]
+    whole = tmp_path / "whole"
+    _write(make_config(), whole, [rows], num_shards=1)
+    for number in (1, 3, 50):
+        rng.shuffle(rows)
+        other = tmp_path / f"{number}"
+        _write(make_config(), other, [rows[:100], rows[100:250], rows[250:]], number)
+        for split in ("train", "eval", "test"):
+            records = raw_records(whole, split)
+            assert len(records) > 50
+            assert raw_records(other, split) == records
+            assert len(list((other / f"Split-{split}").iterdir())) == number
