@@ -8,9 +8,10 @@ BIN := $(abspath $(VENV))/bin
 # What a target's command gets besides, e.g. make test ARGS="tests/configs -x".
 ARGS ?=
 CONFIG ?= configs/sample.pbtxt
+DATA ?= data/sample
 # Test processes: one for each core, four at most; each imports TensorFlow.
 WORKERS ?= auto
-# The newest release whose modules load under protobuf 3.20 and 6 (its protoc is 21.6).
+# Its protoc (21.6) writes modules that load under protobuf 3.20 as under 6.
 GRPCIO_TOOLS := grpcio-tools==1.49.1
 
 # Trust what the system trusts, as pip does: uv alone brings its own certificates.
@@ -26,16 +27,21 @@ help: ## List the targets
 	@echo "Targets (make TARGET):"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '%-13s %s\n' "$$name" "$$what"; done
-	@echo "Settings: PYTHON (which Python; found by itself), VENV ($(VENV)), CONFIG ($(CONFIG)),"
-	@echo "  WORKERS (test processes: $(WORKERS)), ARGS (further arguments of run, test, types, lock)"
+	@echo "Settings (make TARGET NAME=value):"
+	@echo "  CONFIG       $(CONFIG)"
+	@echo "  DATA         $(DATA)"
+	@echo "  VENV         $(VENV)"
+	@echo "  WORKERS      test processes ($(WORKERS))"
+	@echo "  PYTHON       which Python; the one that fits is found by itself"
+	@echo "  ARGS         further arguments of run, test, types, lock"
 
 .PHONY: setup
 setup: ## Find Python, install the locked dependencies into .venv (a no-op when done)
 	@sh scripts/set_up.sh
 
 .PHONY: run
-run: setup ## Run the whole pipeline on the sample data (CONFIG=..., ARGS="--data ...")
-	@$(IN_ENV) pocketrec run --config "$(CONFIG)" $(ARGS)
+run: setup ## Run the whole pipeline on the sample data (others: CONFIG=... DATA=...)
+	@$(IN_ENV) pocketrec run --config "$(CONFIG)" --data "$(DATA)" $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/configs -x", WORKERS=0 for one process)

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from data.download import download_command
+from pipeline.device_commands import inspect_bundle, recommend
+
 NOT_BLESSED_EXIT_CODE = 3
 
 CONFIG = click.option(
@@ -59,16 +62,19 @@ def main() -> None:
     \b
     A first run, on the sample data:
       pocketrec run --config configs/sample.pbtxt --data data/sample
+
     \b
-    On MovieLens (fetched with `pocketrec download ml-100k --out DIR`):
-      pocketrec run --config configs/movielens_100k.pbtxt --data DIR/ml-100k
+    On MovieLens:
+      pocketrec download ml-100k
+      pocketrec run --config configs/movielens_100k.pbtxt --data datasets/ml-100k
+
     \b
     Ask what was pushed:
       pocketrec recommend --bundle runs/movielens_100k/push --history 50,172,181
     """
 
 
-@main.command()
+@main.command(short_help="Run the whole pipeline: logs in, a pushed bundle out.")
 @CONFIG
 @DATA
 @SET
@@ -105,6 +111,11 @@ def run(
     output = output or Path("runs") / config.name
     destination = push_destination or config.push.push_destination
     _prepare(verbose)
+    from components.timeline_example_gen.fingerprint import data_fingerprint
+
+    # TFX takes its time to start: what is wrong with the data is told before.
+    fingerprint = data_fingerprint(config, str(data))
+    click.echo("Starting TFX ...")
     from pipeline import local_runner, summary
 
     finished = local_runner.run(
@@ -112,6 +123,7 @@ def run(
         data,
         output,
         destination or str(output / "push"),
+        fingerprint,
         click.echo,
         enable_cache=not no_cache,
     )
@@ -121,7 +133,7 @@ def run(
         sys.exit(NOT_BLESSED_EXIT_CODE)
 
 
-@main.command()
+@main.command(short_help="Cut timelines into examples.")
 @CONFIG
 @DATA
 @SET
@@ -152,7 +164,7 @@ def examples(
         click.echo(line)
 
 
-@main.command()
+@main.command(short_help="Train a model on examples.")
 @CONFIG
 @SET
 @click.option(
@@ -189,7 +201,7 @@ def train(
         click.echo(line)
 
 
-@main.command()
+@main.command(short_help="Turn a checkpoint into a bundle.")
 @CONFIG
 @SET
 @click.option(
@@ -244,7 +256,7 @@ def export(
         click.echo(line)
 
 
-@main.command()
+@main.command(short_help="Check a configuration, or explain its fields.")
 @click.argument("config_path", required=False, type=click.Path(path_type=Path))
 @SET
 @click.option(
@@ -264,6 +276,11 @@ def validate_config(
     if config_path is None:
         raise click.UsageError("Missing argument 'CONFIG_PATH' (or --explain).")
     click.echo(loader.config_to_text(loader.load_config(config_path, overrides)))
+
+
+main.add_command(recommend)
+main.add_command(inspect_bundle)
+main.add_command(download_command, name="download")
 
 
 def _prepare(verbose: bool) -> None:

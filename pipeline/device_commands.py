@@ -216,6 +216,10 @@ def _print_bundle(bundle: Bundle) -> None:
     )
 
 
+# A metric that nothing binds has no verdict.
+_VERDICTS = {True: "passed", False: "failed", None: "-"}
+
+
 def _print_gates(manifest: Any) -> None:
     verdicts = [
         (gate, result)
@@ -234,7 +238,7 @@ def _print_gates(manifest: Any) -> None:
                 _number(result.get("value")),
                 _bounds(result),
                 _number(result.get("baseline")),
-                "blessed" if result.get("blessed") else "not blessed",
+                _VERDICTS[result.get("blessed")],
             )
             for gate, result in verdicts
         ],

@@ -19,8 +19,8 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.code_digest import code_digest
 from components.current_model.current import current_digest
-from components.timeline_example_gen.fingerprint import data_fingerprint
 from components.tflite_pusher.push import check_writable
+from components.transform.vocabularies import check_given
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pipeline.pipeline import Binding, create_pipeline
@@ -52,6 +52,7 @@ def run(
     data: Path,
     output: Path,
     push_destination: str,
+    fingerprint: str,
     echo: Callable[[str], None],
     enable_cache: bool = True,
 ) -> Run:
@@ -62,6 +63,7 @@ def run(
       data: folder of the activities, items and users.
       output: folder of the artifacts and of ML Metadata.
       push_destination: folder of the pushed versions.
+      fingerprint: of the data, see `timeline_example_gen.fingerprint`.
       echo: receives the lines of progress.
       enable_cache: whether unchanged steps are served from earlier runs.
 
@@ -69,7 +71,7 @@ def run(
       UserError: for bad input, before or during the run.
     """
     # What can be known to fail must fail before the first component runs.
-    input_fingerprint = data_fingerprint(config, str(data))
+    check_given(config)
     check_writable(push_destination)
     output.mkdir(parents=True, exist_ok=True)
     database = output / "metadata.sqlite"
@@ -84,7 +86,7 @@ def run(
             push_destination=push_destination,
             nonce=uuid.uuid4().hex,
             source_revision=source_revision(),
-            fingerprint=input_fingerprint,
+            fingerprint=fingerprint,
             current_digest=current_digest(push_destination),
         ),
         metadata_connection_config=connection,

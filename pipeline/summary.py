@@ -20,6 +20,7 @@ from components.tflite_pusher.push import BUNDLE
 from configs import features
 from configs import recommender_pb2 as pb
 from pipeline.local_runner import Run
+from pipeline.pipeline import SPLITS
 from pocketrec_device import Recommender
 
 _TOP = 10
@@ -75,7 +76,7 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
 
 def _examples(report: dict[str, Any]) -> Iterator[str]:
     counts = report["examples"]
-    yield "Examples: " + ", ".join(f"{k} {v:,}" for k, v in counts.items())
+    yield "Examples: " + ", ".join(f"{split} {counts[split]:,}" for split in SPLITS)
 
 
 def _vocabularies(bundle: Path) -> Iterator[str]:

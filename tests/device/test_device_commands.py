@@ -150,7 +150,7 @@ def test_inspect_tells_what_is_in_a_bundle(bundle):
     assert "user_age float32 [1, 1] --user age=…" in lines
     assert "top_prediction_scores float32 [4]" in lines
     assert (
-        "saved_model hr_10_test 0.21 at least 0.01, worse by at most 0.02 0.2 blessed"
+        "saved_model hr_10_test 0.21 at least 0.01, worse by at most 0.02 0.2 passed"
         in lines
     )
     assert "Protocol: leave-one-out by time, full ranking, seen=timeline" in lines
@@ -173,6 +173,21 @@ def test_inspect_a_bundle_that_no_gate_has_judged(write_bundle, manifest, tiny_m
     assert result.exit_code == 0
     assert "not pushed yet" in result.output
     assert "No gate has judged this bundle yet." in result.output
+
+
+@pytest.mark.parametrize(
+    ("blessed", "verdict"), [(True, "passed"), (False, "failed"), (None, "-")]
+)
+def test_inspect_tells_each_verdict(
+    write_bundle, manifest, tiny_model, blessed, verdict
+):
+    # A metric that no bound binds is reported without a verdict.
+    entry = {"metric": "mrr_test", "value": 0.25, "blessed": blessed}
+    manifest["gates"] = {"tflite": [entry]}
+    result = inspect(str(write_bundle(tiny_model)))
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["tflite", "mrr_test", "0.25", "-", "-", verdict] in lines
 
 
 def test_inspect_prints_the_manifest_as_json(bundle):

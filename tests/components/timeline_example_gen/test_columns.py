@@ -46,7 +46,7 @@ def test_types_of_features_go_for_all_columns_of_their_field(
         feature_name="user_age", feature_type=pb.FLOAT
     )
     columns = _columns(config)
-    assert columns["context_movie_year"] == columns["label_movie_year"][:1] + (3,)
+    assert columns["context_movie_year"] == (pb.STRING, 3)
     assert columns["label_movie_year"] == (pb.STRING, 1)
     assert columns["user_age"] == (pb.FLOAT, 1)
 

@@ -56,6 +56,8 @@ def test_a_pipeline_of_this_component_alone(
 ) -> None:
     from tfx import v1 as tfx
     from tfx.components.util import examples_utils
+    from tfx.orchestration import metadata
+    from tfx.types import standard_artifacts
 
     from components.timeline_example_gen import TimelineExampleGen
 
@@ -95,10 +97,10 @@ def test_a_pipeline_of_this_component_alone(
         for name in ("train", "eval", "test", "catalogue")
     }
     assert counts == {"train": 3, "eval": 3, "test": 3, "catalogue": 5}
-    (report,) = (root / "ingestion_report").iterdir()
+    (report,) = (root / "ingestion_report").glob("*/value")
     assert json.loads(report.read_text())["examples"] == counts
 
-    store = tfx.orchestration.metadata.Metadata(
+    store = metadata.Metadata(
         tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(tmp_path / "metadata.db")
         )
@@ -108,7 +110,7 @@ def test_a_pipeline_of_this_component_alone(
     assert artifact.properties["span"].int_value == 7
     splits = json.loads(artifact.properties["split_names"].string_value)
     assert splits == ["train", "eval", "test", "catalogue"]
-    wrapped = tfx.types.standard_artifacts.Examples()
+    wrapped = standard_artifacts.Examples()
     wrapped.set_mlmd_artifact(artifact)
     assert examples_utils.get_file_format(wrapped) == "tfrecords_gzip"
 

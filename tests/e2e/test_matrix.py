@@ -1,0 +1,149 @@
+"""{BOW, CNN, LSTM} x {ids, ids and features, features}, from the configuration alone.
+
+Each runs through to a pushed bundle whose .tflite agrees with its SavedModel.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from configs import features, loader
+from configs import recommender_pb2 as pb
+from pocketrec_device import Recommender
+from pocketrec_device.features import tensors_from_example
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = """
+name: "matrix"
+input {
+  activity_feature_groups {
+    features { feature_name: "context_movie_id" feature_type: INT
+               vocab_name: "movie_id" embedding_dim: 8 feature_length: 6 }
+    encoder_type: BOW
+  }
+  activity_feature_groups {
+    features { feature_name: "context_movie_year" feature_type: INT
+               vocab_name: "movie_year" embedding_dim: 4 feature_length: 6 }
+    features { feature_name: "context_movie_rating" feature_type: FLOAT
+               feature_length: 6 scaling: Z_SCORE }
+    encoder_type: BOW
+  }
+  activity_feature_groups {
+    features { feature_name: "context_movie_genre" embedding_dim: 4
+               feature_length: 12 }
+    encoder_type: BOW
+  }
+  label_feature { feature_name: "label_movie_id" feature_type: INT
+                  vocab_name: "movie_id" embedding_dim: 8 }
+  label_item_features { feature_name: "label_movie_year" feature_type: INT
+                        vocab_name: "movie_year" embedding_dim: 4 }
+  label_item_features { feature_name: "label_movie_genre" embedding_dim: 4
+                        feature_length: 4 }
+}
+model { hidden_layer_dims: 16 lstm_num_units: 8 num_predictions: 20 }
+train { num_epochs: 2 batch_size: 64 learning_rate: 0.01 }
+eval { bounds { metric: "hr_10_test" lower_bound: 0.001 } }
+"""
+ENCODERS = ("BOW", "CNN", "LSTM")
+FEATURE_SETS = ("ids", "ids and features", "features")
+SEEN = {"ids": "TIMELINE", "ids and features": "CONTEXT", "features": "KEPT"}
+
+
+def make_config(feature_set: str, encoder: str) -> pb.RecommenderConfig:
+    config = loader.parse_config(CONFIG)
+    if feature_set == "ids":
+        del config.input.activity_feature_groups[1:]
+        del config.input.label_item_features[:]
+    elif feature_set == "features":
+        del config.input.activity_feature_groups[0]
+        config.input.label_id_embedding = False
+    for group in config.input.activity_feature_groups:
+        group.encoder_type = pb.EncoderType.Value(encoder)
+    loader.apply_override(config, f"model.seen={SEEN[feature_set]}")
+    loader.validate_config(config)
+    return config
+
+
+@pytest.fixture(scope="module", params=FEATURE_SETS)
+def feature_set(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def output(feature_set: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the encoders of a feature set: they share all but the training."""
+    return tmp_path_factory.mktemp(feature_set.replace(" ", "_"))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_it_runs_through_to_a_bundle_that_agrees_with_its_model(
+    feature_set: str, encoder: str, output: Path, tiny_data: Path
+) -> None:
+    from components.timeline_example_gen.fingerprint import data_fingerprint
+    from pipeline import local_runner, summary
+
+    config = make_config(feature_set, encoder)
+    push = output / f"push_{encoder}"
+    lines: list[str] = []
+    run = local_runner.run(
+        config,
+        tiny_data,
+        output,
+        str(push),
+        data_fingerprint(config, str(tiny_data)),
+        lines.append,
+    )
+    result = summary.summarize(config, run)
+    assert result.blessed, result.lines
+    assert (push / "CURRENT").read_text() == "1\n"
+    states = {node.node: node.state for node in run.nodes}
+    if encoder != ENCODERS[0]:
+        # How features are encoded is no business of the steps before training.
+        assert states["Transform"] == states["TimelineExampleGen"] == "cached"
+    assert states["Trainer"] == states["TFLiteConverter"] == "complete"
+    check_agreement(config, push / "versions" / "1", run.uri(
+        "TimelineExampleGen", "examples"
+    ))
+
+
+def check_agreement(config: pb.RecommenderConfig, version: Path, examples: str) -> None:
+    """The .tflite answers what the SavedModel answers, on every test example."""
+    recommender = Recommender(version / "bundle")
+    bundle = recommender.bundle
+    model = tf.saved_model.load(str(version / "training" / "saved_model"))
+    recommend = model.signatures["serving_default"]
+    files = sorted(Path(examples, "Split-test").iterdir())
+    serialized = list(
+        tf.data.TFRecordDataset(list(map(str, files)), "GZIP").as_numpy_iterator()
+    )
+    assert len(serialized) == 60
+    answer = recommend(examples=tf.constant(serialized))
+    for row, text in enumerate(serialized):
+        tensors = tensors_from_example(
+            bundle.inputs, example_columns(config, text), bundle.vocabularies
+        )
+        indices, scores = recommender.predict(tensors)
+        expected = answer["top_prediction_scores"][row].numpy()
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+        assert min(indices) >= features.FIRST_TERM_ID
+        # Scores that tie, as those of items with the same features, may change places.
+        distinct = len(set(np.round(expected[:11], 3))) == 11
+        if distinct:
+            ids = answer["top_prediction_ids"][row].numpy()
+            np.testing.assert_array_equal(indices[:10], ids[:10])
+
+
+def example_columns(config: pb.RecommenderConfig, serialized: bytes) -> dict:
+    """The raw columns of an example, the label not among its seen items."""
+    columns = {}
+    example = tf.train.Example.FromString(serialized)
+    for name, feature in example.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        values = list(getattr(feature, kind).value) if kind else []
+        columns[name] = [v.decode() for v in values] if kind == "bytes_list" else values
+    return columns
