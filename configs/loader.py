@@ -438,6 +438,11 @@ def _check_model(config: pb.RecommenderConfig) -> None:
     if largest > config.model.num_predictions:
         expected = f"at least eval.eval_top_k's largest, {largest}"
         raise _error("model.num_predictions", config.model.num_predictions, expected)
+    item = features.CONTEXT + features.item_field(config)
+    context = {f.feature_name for f in features.context_features(config)}
+    if config.model.seen == pb.CONTEXT and item not in context:
+        expected = f"KEPT or TIMELINE: without the feature {item} nobody knows the items"
+        raise _error("model.seen", "CONTEXT", expected)
 
 
 def _check_eval(config: pb.RecommenderConfig) -> None:

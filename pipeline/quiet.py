@@ -12,6 +12,9 @@ OURS = ("components", "configs", "pipeline", "pocketrec_device")
 
 class _OursOrErrors(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "absl":
+            # TFX logs through it; what it logs as errors it raises as well.
+            return record.levelno >= logging.CRITICAL
         return record.levelno >= logging.ERROR or record.name.split(".")[0] in OURS
 
 

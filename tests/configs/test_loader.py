@@ -204,6 +204,15 @@ def test_a_group_of_floats_alone_is_refused(config: pb.RecommenderConfig) -> Non
     assert "told from the value 0" in refused(config)
 
 
+def test_leaving_out_the_context_needs_its_items(
+    config: pb.RecommenderConfig,
+) -> None:
+    config.input.activity_feature_groups[0].features[0].feature_name = "context_genre"
+    message = refused(config, "model.seen=CONTEXT")
+    assert "model.seen" in message
+    assert "context_movie_id" in message
+
+
 def test_a_feature_may_stand_once(config: pb.RecommenderConfig) -> None:
     group = config.input.activity_feature_groups.add()
     group.CopyFrom(config.input.activity_feature_groups[0])
