@@ -1,8 +1,8 @@
 """What a configuration says about its features: names, columns, vocabularies.
 
-Every column of the examples is called ``<role>_<field>``: ``context_movie_genre`` is the
-field ``movie_genre`` of the activities before the label, ``label_movie_genre`` that of
-the label, ``user_age`` the field ``age`` of the user.
+Every column of the examples is called ``<role>_<field>``: ``context_movie_genre`` is
+the field ``movie_genre`` of the activities before the label, ``label_movie_genre`` that
+of the label, ``user_age`` the field ``age`` of the user.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def column_lengths(config: pb.RecommenderConfig) -> dict[str, int]:
     lengths = {e.feature_name: int(e.length) for e in config.data.max_feature_lengths}
     if config.data.max_context_movie_genre_length:
         lengths["context_movie_genre"] = int(config.data.max_context_movie_genre_length)
-    lengths.update((f.feature_name, int(f.feature_length)) for f in all_features(config))
+    lengths.update(
+        (f.feature_name, int(f.feature_length)) for f in all_features(config)
+    )
     return lengths
 
 

@@ -30,7 +30,9 @@ _METRIC = re.compile(r"(?:(?:hr|ndcg)_(?P<k>[1-9]\d*)|mrr|mean_rank)_test")
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*")
 
 
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> pb.RecommenderConfig:
+def load_config(
+    path: str | Path, overrides: Iterable[str] = ()
+) -> pb.RecommenderConfig:
     """Reads a configuration, applies ``overrides`` and checks the whole.
 
     Args:
@@ -441,7 +443,9 @@ def _check_model(config: pb.RecommenderConfig) -> None:
     item = features.CONTEXT + features.item_field(config)
     context = {f.feature_name for f in features.context_features(config)}
     if config.model.seen == pb.CONTEXT and item not in context:
-        expected = f"KEPT or TIMELINE: without the feature {item} nobody knows the items"
+        expected = (
+            f"KEPT or TIMELINE: without the feature {item} nobody knows the items"
+        )
         raise _error("model.seen", "CONTEXT", expected)
 
 

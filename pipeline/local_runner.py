@@ -112,7 +112,7 @@ def run(
 
 
 class _Runner(local_dag_runner.LocalDagRunner):
-    """TFX's local runner, node by node, since it tells its progress to its log alone."""
+    """TFX's local runner, node by node: its progress it tells to its log alone."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()

@@ -173,8 +173,8 @@ def _recommendations(bundle: Path, history: SampleHistory) -> Iterator[str]:
     }
     yield f"User {history.user}, whose last items are"
     catalogue = recommender.bundle.items
-    for item in history.items[-_SHOWN_HISTORY:]:
-        yield f"      {catalogue[item].title if item in catalogue else item}"
+    for key in history.items[-_SHOWN_HISTORY:]:
+        yield f"      {catalogue[key].title if key in catalogue else key}"
     yield "is recommended"
     answer = recommender.recommend(history.items, user=user, top_k=_TOP)
     for rank, item in enumerate(answer, start=1):

@@ -54,7 +54,9 @@ def write_bundle(
         name = features.vocabulary_name(label)
         terms = vocabularies.vocabulary_terms(tft_output, name)
     items = catalogue.catalogue_items(config, catalogue_examples, list(used), terms)
-    recommendable = sum(item.index != features.OOV_ID or terms is None for item in items)
+    recommendable = sum(
+        item.index != features.OOV_ID or terms is None for item in items
+    )
     num_predictions = min(int(config.model.num_predictions), recommendable)
     largest_k = max(features.eval_top_k(config))
     if num_predictions < largest_k:

@@ -22,8 +22,10 @@ Columns = Mapping[str, Any]
 CONTEXT_LENGTH = "context_length"
 
 
-def preprocessing_fn(inputs: Columns, custom_config: Mapping[str, str]) -> dict[str, Any]:
-    """Entry point of TFX's Transform; ``custom_config["config"]`` is the configuration."""
+def preprocessing_fn(
+    inputs: Columns, custom_config: Mapping[str, str]
+) -> dict[str, Any]:
+    """Entry point of TFX's Transform; ``custom_config["config"]`` is the config."""
     return preprocess(inputs, parse_config(custom_config["config"]))
 
 
@@ -97,7 +99,7 @@ def _dense(inputs: Columns, name: str, length: int) -> tf.Tensor:
 
 
 def _mask(inputs: Columns, feature: pb.Feature) -> tf.Tensor:
-    """Which values are real: bool ``[batch, length]``, or ``[1, length]`` if all are."""
+    """Which values are real: bool ``[batch, length]``; ``[1, length]`` if all are."""
     name, length = feature.feature_name, feature.feature_length
     if features.length_column(name) in inputs:
         count = _dense(inputs, features.length_column(name), 1)

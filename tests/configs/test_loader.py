@@ -98,7 +98,9 @@ def test_numbers_of_the_original_format_stay() -> None:
         "feature_length": 6,
     }
     assert dict(pb.FeatureType.items()) == {"STRING": 0, "INT": 1, "FLOAT": 2}
-    assert {"BOW": 0, "CNN": 1, "LSTM": 2}.items() <= dict(pb.EncoderType.items()).items()
+    assert {"BOW": 0, "CNN": 1, "LSTM": 2}.items() <= dict(
+        pb.EncoderType.items()
+    ).items()
 
 
 def test_text_round_trip(config: pb.RecommenderConfig) -> None:
@@ -238,7 +240,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_every_field_is_explained() -> None:
-    explained = {path: (default, span) for path, default, span in loader.explain_config()}
+    explained = {
+        path: (default, span) for path, default, span in loader.explain_config()
+    }
     assert explained["train.batch_size"] == ("128", "1 to 1000000")
     assert explained["train.optimizer"] == ("ADAM", "ADAM, ADAGRAD, SGD")
     assert explained["data.build_vocabs"] == ("true", "")

@@ -58,7 +58,9 @@ def write(name: str, text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_text(text) and None
 
 
-GENRELESS = "".join(f"{item}::Film {item} (1990)::(no genres listed)\n" for item in range(1, 9))
+GENRELESS = "".join(
+    f"{item}::Film {item} (1990)::(no genres listed)\n" for item in range(1, 9)
+)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ GENRELESS = "".join(f"{item}::Film {item} (1990)::(no genres listed)\n" for item
         (
             None,
             (
-                'input.activity_feature_groups={features {feature_name: '
+                "input.activity_feature_groups={features {feature_name: "
                 '"context_director" embedding_dim: 2}}',
             ),
             ("context_director", "context_movie_genre"),
@@ -145,8 +147,15 @@ def test_a_run_that_cannot_start(
 def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     command = pocketrec(
-        "run", "--config", CONFIG, "--data", SAMPLE, "--output", tmp_path / "output",
-        "--push-destination", tmp_path / "file",
+        "run",
+        "--config",
+        CONFIG,
+        "--data",
+        SAMPLE,
+        "--output",
+        tmp_path / "output",
+        "--push-destination",
+        tmp_path / "file",
     )
     check(command, "push destination", "cannot be written")
     assert (tmp_path / "file").read_text() == "mine"
@@ -169,18 +178,24 @@ def test_an_anomaly_stops_the_run_before_training(data: Path, tmp_path: Path) ->
     text = (ROOT / "tests/configs/testdata/id_only_input.pbtxt").read_text()
     bare.write_text(text.replace("3953", "6"))
     command = pocketrec(
-        "run", "--config", bare, "--data", data, "--output", tmp_path / "output",
-        "--set", "eval.eval_top_k=1",
-        "--set", 'eval.bounds={metric: "hr_1_test" lower_bound: 0.001}',
+        "run",
+        "--config",
+        bare,
+        "--data",
+        data,
+        "--output",
+        tmp_path / "output",
+        "--set",
+        "eval.eval_top_k=1",
+        "--set",
+        'eval.bounds={metric: "hr_1_test" lower_bound: 0.001}',
     )
     check(command, "ExampleValidator", "context_movie_id", "nothing was trained")
     assert "ExampleValidator  failed" in command.out
     assert "Transform" not in command.out
 
 
-def test_an_output_that_is_there_is_not_overwritten(
-    data: Path, tmp_path: Path
-) -> None:
+def test_an_output_that_is_there_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     command = pocketrec(
         "examples", "--config", CONFIG, "--data", data, "--output", tmp_path

@@ -106,9 +106,9 @@ def test_it_runs_through_to_a_bundle_that_agrees_with_its_model(
         # How features are encoded is no business of the steps before training.
         assert states["Transform"] == states["TimelineExampleGen"] == "cached"
     assert states["Trainer"] == states["TFLiteConverter"] == "complete"
-    check_agreement(config, push / "versions" / "1", run.uri(
-        "TimelineExampleGen", "examples"
-    ))
+    check_agreement(
+        config, push / "versions" / "1", run.uri("TimelineExampleGen", "examples")
+    )
 
 
 def check_agreement(config: pb.RecommenderConfig, version: Path, examples: str) -> None:

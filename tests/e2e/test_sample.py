@@ -106,9 +106,21 @@ def test_a_recommendation_without_tensorflow(run: Run) -> None:
         "finally: assert not {'tensorflow', 'tfx', 'apache_beam'} & set(sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "recommend", "--bundle",
-         str(run.folder / "push"), "--history", "311,221,168", "--user", "gender=F",
-         "--user", "occupation=3", "--json"],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "recommend",
+            "--bundle",
+            str(run.folder / "push"),
+            "--history",
+            "311,221,168",
+            "--user",
+            "gender=F",
+            "--user",
+            "occupation=3",
+            "--json",
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -218,9 +230,7 @@ def test_the_model_loads_anywhere_with_every_signature(
 ) -> None:
     """In a fresh process, through both loaders, the transform graph out of reach."""
     model = tmp_path / "model"
-    shutil.copytree(
-        run.bundle.parent / "training" / "saved_model", model
-    )
+    shutil.copytree(run.bundle.parent / "training" / "saved_model", model)
     split = run.artifact("TimelineExampleGen", "examples") / "Split-test"
     [file] = split.iterdir()
     graph = run.artifact("Transform", "transform_graph")

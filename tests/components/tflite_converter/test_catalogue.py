@@ -106,7 +106,9 @@ def test_ids_that_are_no_rows_are_refused(
 ) -> None:
     config.input.label_feature.vocab_name = ""
     config.input.label_feature.vocab_size = 99
-    with pytest.raises(UserError, match=f"label_item: .* holds {bad}, expected 1 to 98"):
+    with pytest.raises(
+        UserError, match=f"label_item: .* holds {bad}, expected 1 to 98"
+    ):
         catalogue.catalogue_items(config, [EXAMPLES[index]], [], None)
 
 

@@ -29,9 +29,7 @@ def run(
     return str(error.value)
 
 
-def test_an_abort_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_abort_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = run(tmp_path, monkeypatch, "echo 'bad operator' >&2; kill -ABRT $$")
     assert "ended by signal 6" in text
     assert "bad operator" in text

@@ -123,7 +123,7 @@ def transform(
 
 def test_terms_are_ordered_by_frequency_and_padding_is_none(transformed: Any) -> None:
     _, output = transformed
-    # 7: 5 times in train and once in the catalogue; 0: 3 and 1; -5: 1 and 1; 11: 0 and 1.
+    # In train and the catalogue: 7 is there 5 + 1 times, 0 3 + 1, -5 1 + 1, 11 0 + 1.
     assert vocabularies.vocabulary_terms(output, "item") == [b"7", b"0", b"-5", b"11"]
 
 
