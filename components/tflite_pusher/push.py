@@ -66,7 +66,7 @@ def next_version(destination: str) -> int:
     folder = os.path.join(destination, VERSIONS)
     if not fileio.exists(folder):
         return 1
-    names = [os.fspath(name).rstrip("/") for name in fileio.listdir(folder)]
+    names = [str(name).rstrip("/") for name in fileio.listdir(folder)]
     return max((int(name) for name in names if name.isdigit()), default=0) + 1
 
 

@@ -18,7 +18,7 @@ from configs.loader import parse_config
 
 FINGERPRINT_PROPERTY = "fingerprint"
 
-_PAYLOAD = example_gen_pb2.FORMAT_TF_EXAMPLE  # type: ignore[attr-defined]
+_PAYLOAD = example_gen_pb2.FORMAT_TF_EXAMPLE
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
