@@ -17,7 +17,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import ranking
+from benchmarks import ranking, table
 from benchmarks.models import Baseline, ItemCosine, Markov, Popularity
 from benchmarks.timelines import Activities
 from configs import features
@@ -120,15 +120,10 @@ def report(result: Mapping[str, Any]) -> list[str]:
         [model, *(_number(name, value) for name, value in values.items())]
         for model, values in models.items()
     ]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = []
-    for row in [header, *rows]:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
     return [
         f"{result['protocol']}: {result['test_examples']:,} test examples, "
         f"{result['items']:,} items, {result['activities']:,} activities counted",
-        *lines,
+        *table.lines([header, *rows]),
     ]
 
 

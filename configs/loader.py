@@ -163,6 +163,9 @@ def _one_line(text: str) -> str:
 
 
 def _is_repeated(field: FieldDescriptor) -> bool:
+    # protobuf 3.20 has no is_repeated; 6 warns whoever reads the label.
+    if hasattr(field, "is_repeated"):
+        return bool(field.is_repeated)
     return bool(field.label == FieldDescriptor.LABEL_REPEATED)
 
 

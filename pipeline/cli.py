@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,15 @@ class _Group(click.Group):
     """Prints mistakes of the user as one line; everything else keeps its traceback."""
 
     def invoke(self, context: click.Context) -> Any:
-        from configs.errors import UserError
+        from pipeline.mistakes import user_error
 
         try:
             return super().invoke(context)
-        except UserError as error:
-            raise click.ClickException(str(error)) from error
+        except Exception as error:
+            mistake = user_error(error)
+            if mistake is None:
+                raise
+            raise click.ClickException(str(mistake)) from error
 
 
 @click.group(
@@ -103,12 +107,21 @@ def run(
 
     Exits with 0 if the model was pushed, or is the current one already; with 3 if a
     gate refused it; with 1 for bad input.
+
+    \b
+    Examples:
+      pocketrec run --config configs/sample.pbtxt --data data/sample
+      pocketrec run --config configs/movielens_100k.pbtxt --data datasets/ml-100k \\
+          --set train.num_epochs=5 --set model.hidden_layer_dims=64,32
+
+    What has not changed since the last run with the same --output is not made again.
     """
     from configs.loader import load_config
 
     config = load_config(config_path, overrides)
     _expect_folder(data)
     output = output or Path("runs") / config.name
+    _expect_writable(output)
     destination = push_destination or config.push.push_destination
     _prepare(verbose)
     from components.timeline_example_gen.fingerprint import data_fingerprint
@@ -141,7 +154,8 @@ def run(
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="A new folder: one Split-<name> per split, and ingestion_report.json.",
+    help="A new folder: one Split-<name> per split, config.pbtxt and "
+    "ingestion_report.json.",
 )
 @VERBOSE
 def examples(
@@ -151,7 +165,15 @@ def examples(
     output: Path,
     verbose: bool,
 ) -> None:
-    """Cuts timelines into training examples, without a pipeline."""
+    """Cuts timelines into training examples, without a pipeline.
+
+    \b
+    Example:
+      pocketrec examples --config configs/sample.pbtxt --data data/sample \\
+          --output work/examples
+
+    `pocketrec train` takes it from there.
+    """
     from configs.loader import load_config
 
     config = load_config(config_path, overrides)
@@ -178,7 +200,7 @@ def examples(
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="A new folder: transform/, model/, checkpoints/.",
+    help="A new folder: transform/, model/, checkpoints/, config.pbtxt.",
 )
 @VERBOSE
 def train(
@@ -188,7 +210,15 @@ def train(
     output: Path,
     verbose: bool,
 ) -> None:
-    """Builds the vocabularies and trains a model, without a pipeline."""
+    """Builds the vocabularies and trains a model, without a pipeline.
+
+    \b
+    Example:
+      pocketrec train --config configs/sample.pbtxt --examples work/examples \\
+          --output work/training --set train.num_epochs=5
+
+    `pocketrec export` makes a bundle of one of its checkpoints.
+    """
     from configs.loader import load_config
 
     config = load_config(config_path, overrides)
@@ -240,13 +270,26 @@ def export(
     output: Path,
     verbose: bool,
 ) -> None:
-    """Turns a checkpoint into a bundle, without a pipeline and without gates."""
+    """Turns a checkpoint into a bundle, without a pipeline and without gates.
+
+    \b
+    Example:
+      pocketrec export --config configs/sample.pbtxt --examples work/examples \\
+          --training work/training --output work/bundle \\
+          --checkpoint work/training/checkpoints/<name>-best.weights.h5
+
+    The configuration is the one that was trained with; `push` and what the model
+    answers (model.num_predictions) may be others. `pocketrec recommend` then asks the
+    bundle.
+    """
     from configs.loader import load_config
 
     config = load_config(config_path, overrides)
     for folder in (training_folder, examples_folder):
         _expect_folder(folder)
+    _expect_file(checkpoint)
     _expect_new(output)
+    _expect_writable(output.resolve().parent)
     _prepare(verbose)
     from pipeline import steps
 
@@ -265,7 +308,13 @@ def export(
 def validate_config(
     config_path: Path | None, overrides: tuple[str, ...], explain: bool
 ) -> None:
-    """Checks a configuration and prints it with the overrides applied."""
+    """Checks a configuration and prints it with the overrides applied.
+
+    \b
+    Examples:
+      pocketrec validate-config configs/sample.pbtxt --set train.batch_size=64
+      pocketrec validate-config --explain
+    """
     from configs import loader
 
     if explain:
@@ -298,11 +347,34 @@ def _expect_folder(path: Path) -> None:
         raise UserError(f"{path}: {what}, expected a folder")
 
 
+def _expect_file(path: Path) -> None:
+    from configs.errors import UserError
+
+    if not path.is_file():
+        what = "is a folder" if path.exists() else "does not exist"
+        raise UserError(f"{path}: {what}, expected a file")
+
+
 def _expect_new(path: Path) -> None:
     from configs.errors import UserError
 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path}: is there already, expected a new or an empty folder")
+    _expect_writable(path)
+
+
+def _expect_writable(path: Path) -> None:
+    """Refuses a folder that cannot be made or written, without making it."""
+    from configs.errors import UserError
+
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "cannot be written" if there.is_dir() else "is a file"
+        raise UserError(
+            f"{path}: {there} {what}, expected a folder that can be written"
+        )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from components.tflite_pusher.push import check_writable
 from components.transform.vocabularies import check_given
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
+from pipeline.mistakes import user_error
 from pipeline.pipeline import Binding, create_pipeline
 from pipeline.progress import CACHED, COMPLETE, NodeRun, Progress
 
@@ -139,15 +140,6 @@ class _Runner(local_dag_runner.LocalDagRunner):
             self._progress.start(node_id)
             super().run_with_ir(single, run_options)
             self._progress.end(node_id)
-
-
-def user_error(error: BaseException | None) -> UserError | None:
-    """The user's mistake among an exception and what caused it, if there is one."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def source_revision() -> str:

@@ -17,6 +17,7 @@ from components.example_validator.component import ExampleValidator
 from components.tflite_converter.component import TFLiteConverter
 from components.tflite_pusher.component import TFLitePusher
 from components.timeline_example_gen import TimelineExampleGen
+from configs import features
 from configs import recommender_pb2 as pb
 from configs.loader import config_to_text
 
@@ -66,7 +67,7 @@ def create_pipeline(
       enable_cache: whether unchanged steps are served from earlier runs.
     """
     example_gen = TimelineExampleGen(
-        config=_columns_text(config),
+        config=columns_text(config),
         data=binding.data,
         fingerprint=binding.fingerprint,
         code_digest=code_digest("components.timeline_example_gen"),
@@ -82,7 +83,7 @@ def create_pipeline(
     example_validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_gen.outputs["schema"],
-        config=_columns_text(config),
+        config=columns_text(config),
         code_digest=code_digest("components.example_validator"),
         exclude_splits=[CATALOGUE],
     )
@@ -94,7 +95,7 @@ def create_pipeline(
             analyze=["train", CATALOGUE], transform=list(SPLITS)
         ),
         custom_config={
-            "config": _columns_text(config, keep_scaling=True),
+            "config": columns_text(config, for_transform=True),
             "code_digest": code_digest("components.transform"),
         },
         disable_statistics=True,
@@ -110,7 +111,7 @@ def create_pipeline(
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config={
             "config": _config_text(
-                config, "input", "data", "model", "train", "eval.eval_top_k"
+                config, "input", "data", "model", "train", "eval.eval_top_k", "name"
             ),
             "code_digest": code_digest("components.trainer", "components.transform"),
         },
@@ -231,21 +232,26 @@ def _config_text(config: pb.RecommenderConfig, *paths: str) -> str:
     return config_to_text(part)
 
 
-def _columns_text(config: pb.RecommenderConfig, keep_scaling: bool = False) -> str:
-    """What the steps before training depend on: not how features are encoded."""
+def columns_text(config: pb.RecommenderConfig, for_transform: bool = False) -> str:
+    """What the steps before training depend on: not how features are encoded.
+
+    Args:
+      config: a valid configuration.
+      for_transform: keep what Transform alone depends on, too: scaling, and what
+        becomes a term of a vocabulary.
+    """
     part = pb.RecommenderConfig()
     part.input.CopyFrom(config.input)
     part.data.CopyFrom(config.data)
     part.input.ClearField("label_id_embedding")
-    groups = [*part.input.global_feature_groups, *part.input.activity_feature_groups]
-    for group in groups:
+    for group in features.feature_groups(part):
         group.ClearField("encoder_type")
-    for feature in [
-        *(feature for group in groups for feature in group.features),
-        part.input.label_feature,
-        *part.input.label_item_features,
-    ]:
+    for feature in features.all_features(part):
         feature.ClearField("embedding_dim")
-        if not keep_scaling:
+        if not for_transform:
             feature.ClearField("scaling")
+            if features.has_vocabulary(feature):
+                feature.ClearField("vocab_size")
+    if not for_transform:
+        part.data.ClearField("vocab_dir")
     return config_to_text(part)

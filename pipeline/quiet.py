@@ -8,14 +8,16 @@ import sys
 import warnings
 
 OURS = ("components", "configs", "pipeline", "pocketrec_device")
+# What these log as errors they raise as well; TFX logs through absl.
+RAISING = ("absl", "apache_beam")
 
 
 class _OursOrErrors(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name == "absl":
-            # TFX logs through it; what it logs as errors it raises as well.
+        package = record.name.split(".")[0]
+        if package in RAISING:
             return record.levelno >= logging.CRITICAL
-        return record.levelno >= logging.ERROR or record.name.split(".")[0] in OURS
+        return record.levelno >= logging.ERROR or package in OURS
 
 
 def silence() -> None:

@@ -21,16 +21,17 @@ from tfx.utils import proto_utils
 from components.example_validator import executor as example_validator
 from components.tflite_converter.bundle import write_bundle
 from components.tflite_converter.executor import DEVICE_MODEL, LOG, split_examples
-from components.timeline_example_gen.generate import generate_examples
+from components.timeline_example_gen.generate import REPORT_FILE, generate_examples
 from components.trainer.run_fn import matching_files
 from components.trainer.trainer import export_from_checkpoint, train_model
+from components.transform.vocabularies import check_given
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
-from configs.loader import config_to_text
+from configs.loader import config_to_text, parse_config
 from pipeline.local_runner import BEAM_PIPELINE_ARGS
-from pipeline.pipeline import CATALOGUE, PREPROCESSING_FN, SPLITS
+from pipeline.pipeline import CATALOGUE, PREPROCESSING_FN, SPLITS, columns_text
 
-REPORT = "ingestion_report.json"
+CONFIG = "config.pbtxt"
 TRANSFORM = "transform"
 MODEL = "model"
 SERVING = "Format-Serving"
@@ -41,7 +42,7 @@ def make_examples(
 ) -> Iterator[str]:
     """Writes ``Split-<name>`` folders and ``ingestion_report.json`` into `output`."""
     report = generate_examples(config, str(data), str(output))
-    (output / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (output / CONFIG).write_text(columns_text(config), encoding="utf-8")
     for split, count in report["examples"].items():
         yield f"{split}: {count:,} examples"
     yield f"Written: {output}"
@@ -58,12 +59,9 @@ def train(
     Raises:
       UserError: if the examples are not complete or do not fit the configuration.
     """
-    for split in SPLITS:
-        if not (examples / f"Split-{split}").is_dir():
-            raise UserError(
-                f"{examples}: has no Split-{split}, expected what `pocketrec examples` "
-                "wrote"
-            )
+    _expect_examples(config, examples)
+    check_given(config)
+    output.mkdir(parents=True, exist_ok=True)
     transformed = _transform(config, examples, output / TRANSFORM)
     result = train_model(
         config,
@@ -75,6 +73,8 @@ def train(
         model_run_dir=str(output),
         report=echo,
     )
+    # Last: with it the folder is complete.
+    (output / CONFIG).write_text(_trained_text(config), encoding="utf-8")
     yield f"Best epoch: {result.fit.best.number}"
     yield f"Checkpoint: {result.checkpoint}"
     yield f"Model: {output / MODEL / SERVING}"
@@ -87,27 +87,96 @@ def export(
     examples: Path,
     output: Path,
 ) -> Iterator[str]:
-    """Writes the bundle of a checkpoint's weights into `output`."""
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder)
+    """Writes the bundle of a checkpoint's weights into `output`, whole or not at all.
+
+    Raises:
+      UserError: if the examples or what training wrote are not complete or were made
+        with another configuration, or the checkpoint does not fit.
+    """
+    _expect_examples(config, examples)
+    _expect_same(training, _trained_text(config), "pocketrec train")
+    graph = str(training / TRANSFORM / "graph")
+    place = output.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".export-") as folder:
+        model, bundle = Path(folder) / MODEL, Path(folder) / "bundle"
         export_from_checkpoint(
             config,
             checkpoint,
-            transform_output=str(training / TRANSFORM / "graph"),
+            transform_output=graph,
             catalogue_files=_files(training / TRANSFORM / "examples", CATALOGUE),
             serving_model_dir=str(model / SERVING),
         )
-        output.mkdir(parents=True, exist_ok=True)
+        bundle.mkdir()
         write_bundle(
             config,
             model / DEVICE_MODEL,
             split_examples(str(examples / f"Split-{CATALOGUE}")),
-            tft.TFTransformOutput(str(training / TRANSFORM / "graph")),
-            json.loads((examples / REPORT).read_text(encoding="utf-8")),
-            output,
-            output.with_name(f"{output.name}-{LOG}"),
+            tft.TFTransformOutput(graph),
+            json.loads((examples / REPORT_FILE).read_text(encoding="utf-8")),
+            bundle,
+            place.with_name(f"{place.name}-{LOG}"),
         )
+        bundle.replace(place)
     yield f"Bundle: {output}"
+
+
+def _expect_examples(config: pb.RecommenderConfig, examples: Path) -> None:
+    command = "pocketrec examples"
+    for name in [*(f"Split-{split}" for split in SPLITS), REPORT_FILE]:
+        if not (examples / name).exists():
+            raise UserError(
+                f"{examples}: has no {name}, expected what `{command}` wrote"
+            )
+    for split in SPLITS:
+        if not _files(examples, split):
+            raise UserError(
+                f"{examples}: Split-{split} has no file, expected what `{command}` "
+                "wrote"
+            )
+    _expect_same(examples, columns_text(config), command)
+
+
+def _expect_same(folder: Path, text: str, command: str) -> None:
+    """Refuses what was made with another configuration."""
+    written = folder / CONFIG
+    if not written.is_file():
+        raise UserError(
+            f"{folder}: has no {CONFIG}, expected all that `{command}` wrote"
+        )
+    theirs = _settings(parse_config(written.read_text(encoding="utf-8")))
+    ours = _settings(parse_config(text))
+    for path in dict.fromkeys([*ours, *theirs]):
+        there, here = theirs.get(path, "not set"), ours.get(path, "not set")
+        if there != here:
+            raise UserError(
+                f"{folder}: made by `{command}` with another configuration: {path} is "
+                f"{there} there and {here} here. Expected the same"
+            )
+
+
+def _trained_text(config: pb.RecommenderConfig) -> str:
+    """What the transformed examples and the meaning of the weights depend on."""
+    part = pb.RecommenderConfig()
+    part.input.CopyFrom(config.input)
+    part.data.CopyFrom(config.data)
+    return config_to_text(part)
+
+
+def _settings(part: Any, prefix: str = "") -> dict[str, str]:
+    """The fields that are set, by path."""
+    settings: dict[str, str] = {}
+    for field, value in part.ListFields():
+        several = hasattr(value, "extend")
+        for index, element in enumerate(value if several else [value]):
+            path = f"{prefix}{field.name}.{index}" if several else prefix + field.name
+            if field.message_type is not None:
+                settings |= _settings(element, f"{path}.")
+            elif field.enum_type is not None:
+                settings[path] = field.enum_type.values_by_number[element].name
+            else:
+                settings[path] = repr(element)
+    return settings
 
 
 def _files(examples: Path, split: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tfx.utils import io_utils, path_utils
 
+from components.evaluator.top_k_rank import FLOOR
 from components.evaluator.verdict import Verdict, read_verdict
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.executor import split_examples
@@ -22,6 +23,7 @@ from configs import recommender_pb2 as pb
 from pipeline.local_runner import Run
 from pipeline.pipeline import SPLITS
 from pocketrec_device import Recommender
+from pocketrec_device.features import tensors_from_example
 
 _TOP = 10
 _SHOWN_HISTORY = 5
@@ -90,6 +92,7 @@ def _vocabularies(bundle: Path) -> Iterator[str]:
 def _gate(verdict: Verdict) -> Iterator[str]:
     yield ""
     yield verdict.summary()
+    yield f"  {verdict.comparison()}"
     header = ("metric", "value", "at least", "at most", "current", "may lose", "")
     rows = [
         (
@@ -164,18 +167,18 @@ def _values(feature: tf.train.Feature) -> list[Any]:
     return [v.decode() for v in values] if kind == "bytes_list" else values
 
 
-def _recommendations(bundle: Path, history: SampleHistory) -> Iterator[str]:
-    recommender = Recommender(bundle)
-    user = {
-        name.removeprefix(features.USER): values[0]
-        for name, values in history.columns.items()
-        if name.startswith(features.USER) and name != "user_id" and len(values) == 1
-    }
+def _recommendations(folder: Path, history: SampleHistory) -> Iterator[str]:
+    """What the bundle answers to the example, as its gate has asked it."""
+    recommender = Recommender(folder)
+    bundle = recommender.bundle
+    indices, scores = recommender.predict(
+        tensors_from_example(bundle.inputs, history.columns, bundle.vocabularies)
+    )
+    titles = {item.index: item.title for item in bundle.items.values()}
     yield f"User {history.user}, whose last items are"
-    catalogue = recommender.bundle.items
     for key in history.items[-_SHOWN_HISTORY:]:
-        yield f"      {catalogue[key].title if key in catalogue else key}"
+        yield f"      {bundle.items[key].title if key in bundle.items else key}"
     yield "is recommended"
-    answer = recommender.recommend(history.items, user=user, top_k=_TOP)
-    for rank, item in enumerate(answer, start=1):
-        yield f"  {rank:>2}. {item.title}"
+    best = indices[scores > FLOOR][:_TOP]
+    for rank, index in enumerate(best, start=1):
+        yield f"  {rank:>2}. {titles[int(index)]}"

@@ -9,6 +9,7 @@ from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
+SPLIT = "test"
 SLICE_FEATURE = "history_length"
 EXAMPLE_COUNT = "example_count"
 

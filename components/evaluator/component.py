@@ -9,11 +9,11 @@ from tfx.types import component_spec, standard_artifacts, standard_component_spe
 from tfx.utils import json_utils
 
 from components.evaluator import executor
+from components.evaluator.bounds import SPLIT
 from components.evaluator.eval_config import eval_config
 from configs import recommender_pb2 as pb
 from configs.loader import parse_config
 
-SPLIT = "test"
 TFLITE_MODULE = "components.evaluator.tflite_extractor"
 
 

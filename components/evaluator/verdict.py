@@ -115,17 +115,20 @@ class Verdict:
             reasons.insert(0, "there is no example to judge by")
         return f"{self.gate}: NOT_BLESSED, {'; '.join(reasons)}"
 
-    def lines(self) -> list[str]:
-        """The summary, how the models were compared, a line per metric and slice."""
-        comparison = (
+    def comparison(self) -> str:
+        """One line: what the model was compared with, and how."""
+        if not self.compared:
+            return "no current model to compare with"
+        return (
             "compared with the current model on the same examples, each in its own "
             "vocabulary"
-            if self.compared
-            else "no current model to compare with"
         )
+
+    def lines(self) -> list[str]:
+        """The summary, how the models were compared, a line per metric and slice."""
         return [
             self.summary(),
-            f"  {comparison}",
+            f"  {self.comparison()}",
             *(f"  {row.text()}" for row in self.rows),
             *(
                 f"  history of {s.history_length} ({s.examples} examples): "

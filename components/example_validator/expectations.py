@@ -44,7 +44,7 @@ def expected_schema(
         feature.presence.min_count = 1
         if wanted.feature_type == pb.INT and not features.has_vocabulary(wanted):
             # 0 is what padded values hold; a label is never padded.
-            padded = wanted is not config.input.label_feature
+            padded = wanted.feature_name != config.input.label_feature.feature_name
             feature.int_domain.min = 0 if padded else 1
             feature.int_domain.max = wanted.vocab_size - 1
     return schema

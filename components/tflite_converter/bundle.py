@@ -39,7 +39,8 @@ def write_bundle(
       The manifest.
 
     Raises:
-      UserError: if the catalogue does not fit the configuration.
+      UserError: if the catalogue does not fit the configuration, or the converter takes
+        too long.
       components.tflite_converter.convert.ConversionError: if the converter fails.
     """
     kinds = field_kinds(config, report)

@@ -13,13 +13,14 @@ import sys
 from pathlib import Path
 
 from configs import recommender_pb2 as pb
+from configs.errors import UserError
 
 SIGNATURE = "serving_default"
 _LOG_LINES = 3
 
 
 class ConversionError(RuntimeError):
-    """The converter failed, aborted or took too long."""
+    """The converter failed or aborted."""
 
 
 def convert(
@@ -39,6 +40,7 @@ def convert(
       timeout_seconds: the process is ended after that.
 
     Raises:
+      UserError: if it took longer.
       ConversionError: with the exit status and the end of the log.
     """
     command = [
@@ -63,9 +65,10 @@ def convert(
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ConversionError(
-                f"the TFLite converter took longer than {timeout_seconds:g} s "
-                f"(push.conversion_timeout_seconds); its log: {log}"
+            raise UserError(
+                f"push.conversion_timeout_seconds: the TFLite converter took longer "
+                f"than {timeout_seconds:g} s. Expected a limit that it keeps; its log: "
+                f"{log}"
             ) from error
     if done.returncode or not os.path.exists(output):
         end = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()

@@ -52,7 +52,7 @@ class CheckpointFolder:
           epoch: from 1.
         """
         path = self._folder / f"{self._prefix}-epoch-{epoch:04d}{SUFFIX}"
-        model.save_weights(path, overwrite=True)
+        _save(model, path)
         self._written.append(path)
         for old in self._written[: -self._keep]:
             old.unlink(missing_ok=True)
@@ -61,8 +61,15 @@ class CheckpointFolder:
 
     def save_best(self, model: keras.Model) -> Path:
         """Saves the best weights in place of the former best."""
-        model.save_weights(self.best_path, overwrite=True)
+        _save(model, self.best_path)
         return self.best_path
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    # Beside its place first: a run that is ended meanwhile leaves no half of a file.
+    partial = path.with_name(f".partial-{path.name}")
+    model.save_weights(partial, overwrite=True)
+    partial.replace(path)
 
 
 def model_digest(config: pb.RecommenderConfig) -> str:

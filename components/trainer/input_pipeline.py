@@ -7,6 +7,7 @@ indices are gathered; larger ones are streamed from the files in every epoch.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -174,7 +175,8 @@ def read_examples(
             fits = fits and size <= max_in_memory_bytes
             parts = [*parts, part] if fits else []
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        message = str(error).splitlines()[0]
+        # Without TensorFlow's own names: {{function_node ...}} and [Op:...].
+        message = re.sub(r"\{\{.*?\}\} *| *\[Op:\w+\]", "", str(error).splitlines()[0])
         raise UserError(f"the examples of split {split}: {message}") from error
     if not num_examples:
         raise UserError(

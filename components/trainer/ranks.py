@@ -72,12 +72,15 @@ def label_ranks(
     return tf.cast(tf.where(known, rank, last), tf.float32)
 
 
-def batch_ranks(scores: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def batch_ranks(
+    scores: tf.Tensor, labels: tf.Tensor, known: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Rank of each label among the different labels of its batch.
 
     Args:
       scores: float32 [batch, batch], of context i (row) and label j (column).
       labels: int32 or int64 [batch]; columns of one label are one item.
+      known: bool [batch], which labels are real items; no label ranks behind others.
 
     Returns:
       Ranks float32 [batch], 1 for the best, last if the own score is not finite; and
@@ -87,7 +90,7 @@ def batch_ranks(scores: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
     same = labels[:, tf.newaxis] == labels[tf.newaxis]  # [batch, batch]
     # Of the columns of one label the first stands for all.
     first = tf.argmax(same, axis=1, output_type=tf.int32) == tf.range(tf.size(labels))
-    others = tf.logical_and(first[tf.newaxis], tf.logical_not(same))
+    others = tf.logical_and(tf.logical_and(first, known), tf.logical_not(same))
     ahead = tf.logical_and(others, tf.logical_not(scores < own))
     num_others = tf.reduce_sum(tf.cast(others, tf.float32), axis=1)
     rank = 1.0 + tf.reduce_sum(tf.cast(ahead, tf.float32), axis=1)

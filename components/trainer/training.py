@@ -86,8 +86,14 @@ def fit(
       on_epoch: called after each epoch, with whether it is the best so far.
 
     Raises:
-      UserError: if the loss is no longer finite.
+      UserError: if no label of train is a real item, or the loss is no longer finite.
     """
+    if not train.label_counts[candidates].any():
+        raise UserError(
+            f"{config.input.label_feature.feature_name}: none of the "
+            f"{train.num_examples} labels of train is a known item, there is nothing "
+            f"to learn. Expected a larger vocab_size, or items that the catalogue has"
+        )
     batch_size = int(config.train.batch_size)
     steps = int(config.train.steps_per_epoch) or train.num_batches(batch_size)
     loop = _Loop(model, config, candidates, steps)
@@ -298,8 +304,10 @@ def _rank_function(
         found = ranks.label_ranks(scores, label, real, excluded)
         inside = tf.logical_and(label >= 0, label < model.num_rows)
         inner = tf.where(inside, label, tf.zeros_like(label))
-        in_batch, others = ranks.batch_ranks(tf.gather(scores, inner, axis=1), inner)
-        return found, in_batch, others, tf.gather(real, inner)
+        known = tf.gather(real, inner)
+        own = tf.gather(scores, inner, axis=1)  # [batch, batch]
+        in_batch, others = ranks.batch_ranks(own, inner, known)
+        return found, in_batch, others, known
 
     return rank
 

@@ -171,6 +171,9 @@ def _scaling(
     feature: pb.Feature, values: tf.Tensor, analyzed: tf.Tensor
 ) -> dict[str, Any]:
     if feature.scaling == pb.Z_SCORE:
+        # Beam sizes batches by the clock, so in float32 the sums would differ in their
+        # last digit from run to run.
+        analyzed = tf.cast(analyzed, tf.float64)
         offset = tft.mean(analyzed)
         spread = tf.sqrt(tft.var(analyzed))
     else:

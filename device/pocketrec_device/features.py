@@ -7,6 +7,7 @@ than fits the newest survive. A test of the pipeline holds the two against each 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +20,8 @@ OOV_ID = 1
 INDEX_OF_FIRST_TERM = 2
 
 CONTEXT_LENGTH = "context_length"
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 Tensors: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 Vocabularies: TypeAlias = Mapping[str, Mapping[bytes, int]]
@@ -177,7 +180,7 @@ def catalogue_key(value: Any, feature_type: str) -> str:
     """
     if feature_type == "INT":
         return str(_integer("an item id", value))
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def item_id_type(inputs: Sequence[InputSpec]) -> str:
@@ -338,7 +341,10 @@ def _term(spec: InputSpec, value: Any) -> bytes:
         return b"%d" % (0 if value is None else _integer(spec.name, value))
     if value is None:
         return b""
-    return value if isinstance(value, bytes) else str(value).encode()
+    if isinstance(value, bytes):
+        return value
+    # A command line's bytes that are no UTF-8 arrive as surrogates.
+    return str(value).encode(errors="surrogateescape")
 
 
 def _raw_id(spec: InputSpec, value: Any) -> int:
@@ -349,11 +355,6 @@ def _raw_id(spec: InputSpec, value: Any) -> int:
             f"{spec.name}: {value} is not allowed. Expected 1 to {spec.vocab_size - 1}"
         )
     return number
-
-
-def _known_id(spec: InputSpec, value: Any) -> int:
-    number = _integer(spec.name, value)
-    return number if 0 <= number < spec.vocab_size else PADDING_ID
 
 
 def _integer(name: str, value: Any) -> int:
@@ -371,8 +372,10 @@ def _float(name: str, value: Any) -> float:
     if value is None:
         return 0.0
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        raise RequestError(
-            f"{name}: {value!r} is not allowed. Expected a number"
-        ) from None
+        number = math.nan
+    # False for what is no number, too.
+    if not abs(number) <= _LARGEST:
+        raise RequestError(f"{name}: {value!r} is not allowed. Expected a number")
+    return number

@@ -115,9 +115,9 @@ class Recommender:
             )
         tensors = self.tensors(history, ratings, timestamps, user, seen)
         indices, scores = self.predict(tensors)
-        if np.isnan(scores).any():
+        if not np.isfinite(scores).all():
             raise BundleError(
-                f"{self.bundle.path / MODEL}: answered a score that is not a number"
+                f"{self.bundle.path / MODEL}: answered a score that is not finite"
             )
         kept = [
             self._recommendation(int(index), float(score))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ YEAR = spec("context_year", 2, "item", "INT", vocabulary="year")
 RAW_YEAR = spec("context_year", 3, "item", "INT", vocab_size=2001)
 SEEN = spec("seen_movie_id", 5, "seen", "INT", vocabulary="movie_id")
 AGE = spec("user_age", 1, "user", "FLOAT")
+STARS = spec("context_rating", 3, "value", "INT", vocab_size=6)
 WORD = spec("user_word", 1, "user", "STRING", vocabulary="word")
 TAGS = spec("user_word", 3, "user", "STRING", vocabulary="word", multi_valued=True)
 
@@ -178,6 +180,7 @@ def test_without_ratings_all_are_unknown():
         ({"age": "31.5", "word": "caf\u00e9"}, ([31.5], [3])),
         ({"age": None, "word": None}, ([0.0], [1])),
         ({"age": 1, "word": "pilot", "zip": "1234"}, ([1.0], [1])),
+        ({"age": 1, "word": "\udcff"}, ([1.0], [1])),
     ],
 )
 def test_user_features(user, expected):
@@ -230,6 +233,11 @@ def test_raw_ids_outside_the_table_are_refused(value):
         ([IDS], {"items": [50], "timestamps": [1, 2]}, "2 timestamps for 1 items"),
         ([IDS], {"items": [50, 7], "timestamps": [2, 1]}, "timestamps: 1 after 2"),
         ([RATINGS], {"items": [50], "ratings": ["good"]}, "context_rating: 'good'"),
+        ([RATINGS], {"items": [50], "ratings": [math.nan]}, "context_rating: nan is"),
+        ([STARS], {"items": [50], "ratings": ["inf"]}, "context_rating: 'inf' is not"),
+        ([STARS], {"items": [50], "ratings": [math.nan]}, "context_rating: nan is"),
+        ([AGE], {"items": [50], "user": {"age": "-inf"}}, "user_age: '-inf' is not"),
+        ([AGE], {"items": [50], "user": {"age": 1e39}}, r"user_age: 1e\+39 is not"),
         ([AGE], {"items": [50]}, "user: age is missing, which the model looks at"),
         ([AGE], {"items": [50], "user": {"ages": 3}}, "user: age is missing"),
         ([AGE], {"items": [50], "user": {"age": [1]}}, r"user: age is \[1\]"),

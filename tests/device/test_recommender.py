@@ -191,9 +191,16 @@ def test_an_index_without_an_item_is_refused(
         _FourAtATime(folder).recommend(["50"], user={"age": 0})
 
 
-def test_scores_that_are_no_numbers_are_refused(recommender):
-    with pytest.raises(BundleError, match="answered a score that is not a number"):
-        recommender.recommend(["50"], user={"age": float("nan")})
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(recommender, monkeypatch, score):
+    # A diverged model's: the tiny one turns numbers into numbers.
+    def predict(tensors):
+        indices, scores = Recommender.predict(recommender, tensors)
+        return indices, np.where(indices == 4, np.float32(score), scores)
+
+    monkeypatch.setattr(recommender, "predict", predict)
+    with pytest.raises(BundleError, match="answered a score that is not finite"):
+        recommender.recommend(["50"], user={"age": 3})
 
 
 @pytest.mark.parametrize("mode", ["KEPT", "CONTEXT"])

@@ -12,6 +12,31 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 
 
+# For `tiny_data`: two kinds of features, two encoders, quickly trained.
+TINY_CONFIG = """
+name: "tiny"
+input {
+  activity_feature_groups {
+    features { feature_name: "context_movie_id" feature_type: INT
+               vocab_name: "movie_id" embedding_dim: 8 feature_length: 6 }
+    features { feature_name: "context_movie_rating" feature_type: FLOAT
+               feature_length: 6 scaling: Z_SCORE }
+    encoder_type: BOW
+  }
+  activity_feature_groups {
+    features { feature_name: "context_movie_genre" embedding_dim: 4
+               feature_length: 12 }
+    encoder_type: CNN
+  }
+  label_feature { feature_name: "label_movie_id" feature_type: INT
+                  vocab_name: "movie_id" embedding_dim: 8 }
+}
+model { hidden_layer_dims: 16 num_predictions: 20 seen: TIMELINE }
+train { num_epochs: 2 batch_size: 64 learning_rate: 0.01 }
+eval { bounds { metric: "hr_10_test" lower_bound: 0.001 } }
+"""
+
+
 @dataclass(frozen=True)
 class Command:
     """What a command of `pocketrec` printed and how it ended."""

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.evaluator.tflite_extractor import raw_columns
+from components.evaluator.top_k_rank import FLOOR
 from configs import features, loader
 from configs import recommender_pb2 as pb
 from pocketrec_device import Recommender
@@ -123,27 +125,30 @@ def check_agreement(config: pb.RecommenderConfig, version: Path, examples: str) 
     )
     assert len(serialized) == 60
     answer = recommend(examples=tf.constant(serialized))
+    item_of = {item.index: item.id for item in bundle.items.values()}
     for row, text in enumerate(serialized):
-        tensors = tensors_from_example(
-            bundle.inputs, example_columns(config, text), bundle.vocabularies
+        columns = raw_columns(text)
+        indices, scores = recommender.predict(
+            tensors_from_example(bundle.inputs, columns, bundle.vocabularies)
         )
-        indices, scores = recommender.predict(tensors)
+        ids = answer["top_prediction_ids"][row].numpy()
         expected = answer["top_prediction_scores"][row].numpy()
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
         assert min(indices) >= features.FIRST_TERM_ID
-        # Scores that tie, as those of items with the same features, may change places.
-        distinct = len(set(np.round(expected[:11], 3))) == 11
-        if distinct:
-            ids = answer["top_prediction_ids"][row].numpy()
-            np.testing.assert_array_equal(indices[:10], ids[:10])
-
-
-def example_columns(config: pb.RecommenderConfig, serialized: bytes) -> dict:
-    """The raw columns of an example, the label not among its seen items."""
-    columns = {}
-    example = tf.train.Example.FromString(serialized)
-    for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof("kind")
-        values = list(getattr(feature, kind).value) if kind else []
-        columns[name] = [v.decode() for v in values] if kind == "bytes_list" else values
-    return columns
+        # Items that tie, as those of the same features do, may change places.
+        score_of = dict(zip(ids, expected, strict=True))
+        for index, score in zip(indices[:10], scores[:10], strict=True):
+            assert score == pytest.approx(score_of[index], rel=1e-4, abs=1e-4)
+        kept = {
+            item_of[index]
+            for index, score in zip(indices, scores, strict=True)
+            if score > FLOOR
+        }
+        length = columns["context_length"][0]
+        had = {
+            pb.KEPT: [],
+            pb.CONTEXT: columns["context_movie_id"][:length],
+            pb.TIMELINE: columns["seen_movie_id"],
+        }[config.model.seen]
+        assert len(kept) >= 10
+        assert not kept & set(map(str, had))

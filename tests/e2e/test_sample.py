@@ -199,18 +199,19 @@ LOADER = """
 import json, sys
 import numpy as np
 import tensorflow as tf
+SIGNATURES = ("serving_default", "evaluate", "transform_features")
 path, records, how = sys.argv[1:]
 serialized = list(tf.data.TFRecordDataset(records, "GZIP").take(5).as_numpy_iterator())
 result = {}
 if how == "TF2":
     model = tf.saved_model.load(path)
-    for name in ("serving_default", "evaluate"):
+    for name in SIGNATURES:
         outputs = model.signatures[name](examples=tf.constant(serialized))
         result[name] = {k: v.numpy() for k, v in outputs.items()}
 else:
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], path)
-        for name in ("serving_default", "evaluate"):
+        for name in SIGNATURES:
             signature = loaded.signature_def[name]
             result[name] = session.run(
                 {k: v.name for k, v in signature.outputs.items()},
@@ -221,6 +222,7 @@ print(json.dumps({
     "items": np.char.decode(
         result["serving_default"]["top_prediction_items"].astype("S")).tolist(),
     "ranks": result["evaluate"]["label_rank"].tolist(),
+    "features": {k: v.tolist() for k, v in result["transform_features"].items()},
 }))
 """
 
@@ -253,6 +255,7 @@ def test_the_model_loads_anywhere_with_every_signature(
     assert answers[0] == answers[1]
     assert np.shape(answers[0]["items"]) == (5, 100)
     assert all(1 <= rank <= 700 for rank in answers[0]["ranks"])
+    assert np.shape(answers[0]["features"]["context_movie_id"]) == (5, 10)
 
 
 def test_a_refused_model_is_not_pushed(run: Run) -> None:

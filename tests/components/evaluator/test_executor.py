@@ -12,6 +12,7 @@ import pytest
 
 from components.evaluator.verdict import Verdict, read_verdict
 from configs import recommender_pb2 as pb
+from configs.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -176,6 +177,18 @@ def test_mean_rank_may_not_grow(gates: Gates) -> None:
     (row,) = verdict.failures()
     assert row.metric == "mean_rank_test"
     assert (row.value, row.baseline) == (pytest.approx(2.8), pytest.approx(2.2))
+
+
+@pytest.mark.parametrize("content", ["", "no graph"])
+def test_a_broken_current_model_is_one_line(gates: Gates, content: str) -> None:
+    number = len(list(gates.folder.iterdir()))
+    model, current = (gates.folder / f"{n}-{number}" for n in ("model", "current"))
+    gates.save_model(model / "Format-Serving", POPULARITY)
+    (current / "Format-Serving").mkdir(parents=True)
+    (current / "Format-Serving" / "saved_model.pb").write_text(content)
+    with pytest.raises(UserError, match="current model cannot be evaluated") as error:
+        gates.run(gates.folder, gates.config, pb.SAVED_MODEL, model, current)
+    assert "\n" not in str(error.value)
 
 
 def test_without_an_example_nothing_is_blessed(

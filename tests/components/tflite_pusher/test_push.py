@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
+from components.current_model import current
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import model_card, push
 from configs.errors import UserError
@@ -142,6 +145,66 @@ def test_a_failed_push_leaves_the_destination_as_it_was(
         push.push(str(destination), 2, new, training)
     assert tree(destination) == before
     assert os.listdir(destination / push.VERSIONS) == ["1"]
+
+
+def deadly(do: Callable[..., object], left: Iterator[int]) -> Callable[..., object]:
+    """An operation that kills the process once none is left."""
+
+    def operation(*arguments: object, **options: object) -> object:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return do(*arguments, **options)
+
+    return operation
+
+
+def killed_at(step: int, destination: Path, source: Path, training: dict) -> bool:
+    """Pushes version 2 in a process that is killed before its n-th file operation.
+
+    Returns whether it came to that.
+    """
+    pid = os.fork()
+    if pid == 0:
+        left = iter(range(step))
+        for name in ("copy", "makedirs", "mkdir", "open", "rename", "rmtree"):
+            setattr(push.fileio, name, deadly(getattr(push.fileio, name), left))
+        push.push(str(destination), 2, source, training)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or status == 0
+    return os.WIFSIGNALED(status)
+
+
+def test_a_push_that_is_killed_leaves_the_old_version_or_the_new_one(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    """At whichever file operation: what is current is whole, and a push can follow."""
+    old, new = bundle(tmp_path / "old", b"old"), bundle(tmp_path / "new", b"new")
+    seen = []
+    for step in range(1000):
+        destination = tmp_path / f"push-{step}"
+        push.push(str(destination), 1, old, training)
+        killed = killed_at(step, destination, new, training)
+        version = current.current_version(str(destination))
+        assert version in (1, 2)
+        assert version == 2 or killed
+        seen.append(version)
+        folder = destination / push.VERSIONS / str(version)
+        assert tree(folder / push.BUNDLE) == tree(new if version == 2 else old)
+        assert len(tree(folder / push.TRAINING)) == 3
+        assert current.current_models(str(destination)) is not None
+        # A version that was never made current is whole, too, and its number is taken.
+        complete = [p for p in os.listdir(destination / push.VERSIONS) if p.isdigit()]
+        for name in complete:
+            assert len(tree(destination / push.VERSIONS / name)) == len(tree(folder))
+        following = push.next_version(str(destination))
+        assert following == 1 + max(map(int, complete))
+        push.push(str(destination), following, new, training)
+        assert current.current_version(str(destination)) == following
+        if not killed:
+            break
+    assert step > 10
+    assert seen == [1] * (len(seen) - 1) + [2]
 
 
 def test_the_same_bundle_is_not_pushed_again(

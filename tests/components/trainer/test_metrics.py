@@ -43,7 +43,9 @@ def test_mean_rank_in_the_batch_does_not_depend_on_its_size(size: int) -> None:
     found, others = [], []
     for _ in range(4096 // size):
         scores = rng.normal(size=(size, size)).astype(np.float32)
-        in_batch, count = ranks.batch_ranks(scores, np.arange(size))
+        in_batch, count = ranks.batch_ranks(
+            scores, np.arange(size), np.full(size, True)
+        )
         found.append(in_batch)
         others.append(count)
     values = metrics.batch_metrics(

@@ -97,6 +97,15 @@ def test_batch_ranks_take_equal_labels_as_one_item() -> None:
         ],
         np.float32,
     )
-    found, others = ranks.batch_ranks(scores, labels)
+    found, others = ranks.batch_ranks(scores, labels, labels > 0)
     np.testing.assert_array_equal(found, [2, 3, 1, 3])
     np.testing.assert_array_equal(others, [2, 2, 2, 2])
+
+
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_batch_ranks_are_not_behind_unknown_labels(unknown: int) -> None:
+    labels = np.array([4, unknown, 7])
+    scores = np.array([[0.5, 9.0, 0.9], [0.0, 0.0, 0.0], [0.1, 9.0, 0.2]], np.float32)
+    found, others = ranks.batch_ranks(scores, labels, labels > 1)
+    assert [found[0], found[2]] == [2, 1]
+    assert [others[0], others[2]] == [1, 1]

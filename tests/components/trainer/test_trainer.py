@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,13 +16,18 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.trainer import model_inputs
-from components.trainer.checkpoints import model_digest
+from components.trainer.checkpoints import load_checkpoint, model_digest
+from components.trainer.input_pipeline import model_columns, read_examples
+from components.trainer.metrics import catalogue_metrics
 from components.trainer.run_fn import catalogue_patterns, run_fn
 from components.trainer.trainer import (
     TrainingResult,
+    build_model,
     export_from_checkpoint,
     train_model,
 )
+from components.trainer.training import evaluate
+from components.transform.vocabularies import vocabulary_terms
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from configs.loader import config_to_text, validate_config
@@ -46,6 +52,20 @@ with tf.Graph().as_default(), tf.compat.v1.Session() as session:
                                 {signature.inputs["examples"].name: examples})
             one[name] = {k: plain(v) for k, v in found.items()}
 print(json.dumps({"one": one, "two": two}))
+"""
+
+# Trains in a process of its own.
+TRAIN = """
+import json, sys
+from components.trainer.trainer import train_model
+from configs.loader import parse_config
+job = json.load(open(sys.argv[1]))
+files = {f"{split}_files": job["files"][split]
+         for split in ("train", "eval", "catalogue")}
+train_model(parse_config(job["config"]), **files, report=str,
+            transform_output=job["transform_output"],
+            serving_model_dir=job["folder"] + "/model/Format-Serving",
+            model_run_dir=job["folder"] + "/run")
 """
 
 
@@ -130,15 +150,58 @@ def test_serving_signature(trained, vocabulary_world) -> None:
         assert not {int(item) for item in row} & set(seen)
 
 
+@pytest.mark.parametrize("seen", ["KEPT", "CONTEXT", "TIMELINE"])
 def test_evaluate_agrees_with_the_metrics_of_training(
-    trained, vocabulary_world
+    trained, vocabulary_world, tmp_path: Path, seen: str
 ) -> None:
-    result, folder, _ = trained
-    _, run = signatures(folder)
-    found = run["evaluate"](tf.constant(vocabulary_world.raw["eval"]))["label_rank"]
-    metrics = result.fit.epochs[-1].metrics
-    assert np.mean(found) == pytest.approx(metrics["mean_rank_eval"], rel=1e-5)
-    assert np.mean(found <= 10) == pytest.approx(metrics["hr_10_eval"])
+    result, _, _ = trained
+    config = copy(vocabulary_world.config)
+    config.model.seen = pb.Seen.Value(seen)
+    inputs = model_inputs.read_model_inputs(
+        config,
+        tft.TFTransformOutput(vocabulary_world.transform_output),
+        vocabulary_world.files["catalogue"],
+    )
+    model = build_model(config, inputs)
+    load_checkpoint(model, result.checkpoint)
+    export_from_checkpoint(
+        config,
+        result.checkpoint,
+        vocabulary_world.transform_output,
+        vocabulary_world.files["catalogue"],
+        str(tmp_path / "model" / "Format-Serving"),
+    )
+    _keep, run = signatures(tmp_path)
+    raw = vocabulary_world.raw["eval"]
+    found = run["evaluate"](tf.constant(raw))["label_rank"].numpy()
+    columns = model_columns(config, model.num_rows, seen == "TIMELINE")
+    for limit in (10**9, 0):
+        examples = read_examples(vocabulary_world.files["eval"], columns, limit, "eval")
+        assert examples.in_memory == bool(limit)
+        metrics = evaluate(model, config, inputs.candidates, examples)
+        expected = catalogue_metrics(found, (1, 5, 10), "eval")
+        assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+    if seen == "TIMELINE":
+        assert metrics == pytest.approx(result.fit.epochs[-1].metrics)
+    # And with the rank counted by hand from the scores of the whole catalogue.
+    terms = vocabulary_terms(
+        tft.TFTransformOutput(vocabulary_world.transform_output), "movie_id"
+    )
+    row_of = {int(term): row for row, term in enumerate(terms, 2)}
+    batch = next(iter(examples.batches(len(raw))))
+    scores = model(batch).numpy()
+    for own, rank, serialized in zip(scores, found, raw, strict=True):
+        values = tf.train.Example.FromString(serialized).features.feature
+        label = row_of[values["label_movie_id"].int64_list.value[0]]
+        out = {"KEPT": [], "CONTEXT": ["context"], "TIMELINE": ["context", "seen"]}
+        left_out = {
+            row_of[item]
+            for kind in out[seen]
+            for item in values[f"{kind}_movie_id"].int64_list.value
+            if item
+        }
+        rivals = set(range(2, 32)) - left_out - {label}
+        assert rank == 1 + sum(own[rival] >= own[label] for rival in rivals)
 
 
 def test_unknown_label_ranks_last(trained, vocabulary_world) -> None:
@@ -411,6 +474,43 @@ def test_plateau_is_reported(vocabulary_world, tmp_path: Path) -> None:
     assert len(result.warnings) == 1
     assert lines[-1] == f"warning: {result.warnings[0]}"
     assert "hardly below" in result.warnings[0]
+
+
+def test_one_seed_gives_the_same_weights_in_every_process(
+    vocabulary_world, tmp_path: Path
+) -> None:
+    config = copy(vocabulary_world.config)
+    # Beside a CNN and a bag of words.
+    config.input.activity_feature_groups[0].encoder_type = pb.LSTM
+    here = train(vocabulary_world, config, tmp_path / "here", report=str)
+    job = {
+        "config": config_to_text(config),
+        "files": vocabulary_world.files,
+        "transform_output": vocabulary_world.transform_output,
+        "folder": str(tmp_path / "there"),
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(tmp_path / "job.json")],
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    there = json.loads((tmp_path / "there" / "run" / "history.json").read_text())
+    assert [epoch["loss"] for epoch in there["epochs"]] == [
+        epoch.loss for epoch in here.fit.epochs
+    ]
+    assert [epoch["metrics"] for epoch in there["epochs"]] == [
+        epoch.metrics for epoch in here.fit.epochs
+    ]
+    raw = tf.constant(vocabulary_world.raw["test"])
+    _keep, run = signatures(tmp_path / "here")
+    _keep2, other = signatures(tmp_path / "there")
+    answer = other["serving_default"](raw)
+    for name, values in run["serving_default"](raw).items():
+        np.testing.assert_array_equal(values, answer[name])
 
 
 def test_streamed_training_gives_the_same_metrics_of_the_same_weights(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -178,6 +180,31 @@ def test_loss_that_is_not_finite_ends_training() -> None:
     )
     with pytest.raises(UserError, match=r"loss is .* of epoch 1.*train.learning_rate"):
         run(settings)
+
+
+def test_labels_that_are_no_items_are_no_training() -> None:
+    nobody = dataclasses.replace(
+        examples(), label_counts=np.array([0, 600] + [0] * (ROWS - 2))
+    )
+    with pytest.raises(UserError, match=r"label_movie_id: none of the 600 labels"):
+        run(config(pb.BOW), nobody)
+
+
+@pytest.mark.parametrize("loss", [pb.GLOBAL_SOFTMAX, pb.BATCH_SOFTMAX])
+def test_some_unknown_labels_leave_losses_and_metrics_finite(loss: int) -> None:
+    """Whole batches of them too: 32 of 64 examples, in batches of 2."""
+    data = examples(64)
+    label = data.arrays["label_movie_id"].numpy()
+    label[:32] = 1
+    counts = np.bincount(label[:, 0], minlength=ROWS)
+    arrays = {**data.arrays, "label_movie_id": tf.constant(label)}
+    partly = dataclasses.replace(data, label_counts=counts, arrays=arrays)
+    model, done, _ = run(config(loss=loss, batch_size=2, num_epochs=1), partly)
+    assert np.isfinite(done.best.loss) and np.isfinite(done.plateau)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    found = training.evaluate(model, config(batch_size=2), CANDIDATES, partly)
+    assert all(np.isfinite(value) for value in found.values())
+    assert found["hr_10_eval"] <= 0.5
 
 
 def test_gradient_is_clipped_by_its_norm_over_all_weights() -> None:

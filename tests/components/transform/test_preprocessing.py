@@ -102,7 +102,10 @@ def transformed(
 
 
 def transform(
-    text: str, output: Path
+    text: str,
+    output: Path,
+    rows: list[dict[str, Any]] | None = None,
+    batch_size: int | None = None,
 ) -> tuple[list[dict[str, Any]], tft.TFTransformOutput]:
     config = loader.parse_config(text)
     loader.validate_config(config)
@@ -110,9 +113,10 @@ def transform(
         schema_utils.schema_from_feature_spec(SPEC)
     )
     assert isinstance(metadata.schema, schema_pb2.Schema)
-    with tft_beam.Context(temp_dir=tempfile.mkdtemp(dir=output)):
+    temporary = tempfile.mkdtemp(dir=output)
+    with tft_beam.Context(temp_dir=temporary, desired_batch_size=batch_size):
         (rows, _), transform_fn = (
-            TRAIN + CATALOGUE,
+            rows or TRAIN + CATALOGUE,
             metadata,
         ) | tft_beam.AnalyzeAndTransformDataset(
             lambda inputs: preprocessing.preprocess(inputs, config)
@@ -155,6 +159,36 @@ def test_analyzed_numbers_ignore_padding_and_the_catalogue(transformed: Any) -> 
         assert row["user_age_scale"] == pytest.approx([1 / np.sqrt(200 / 3)])
         np.testing.assert_array_equal(row["context_shelf_min"], [1])
         np.testing.assert_array_equal(row["context_shelf_max"], [8])
+
+
+SCALING = """
+input {
+  activity_feature_groups {
+    features { feature_name: "context_shelf" feature_type: INT vocab_size: 9
+               embedding_dim: 2 feature_length: 3 }
+    features { feature_name: "context_score" feature_type: FLOAT feature_length: 3
+               scaling: Z_SCORE }
+  }
+  label_feature { feature_name: "label_item" feature_type: INT vocab_size: 9
+                  embedding_dim: 2 }
+}
+eval { bounds { metric: "hr_1_test" lower_bound: 0.1 } }
+"""
+
+
+def test_scaling_does_not_depend_on_how_examples_are_batched(tmp_path: Path) -> None:
+    # Beam sizes batches by the clock: what differs here differs from run to run.
+    scores = np.random.default_rng(4).uniform(0, 5, (3000, 3)).astype(np.float32)
+    rows = [example([7, 7, 7], 7, scores=row.tolist()) for row in scores]
+    found = []
+    for size in (1000, 7):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        row = transform(SCALING, folder, rows, batch_size=size)[0][0]
+        found.append([row["context_score_offset"][0], row["context_score_scale"][0]])
+    assert found[0] == found[1]
+    exact = scores.astype(np.float64)
+    assert found[0] == pytest.approx([exact.mean(), 1 / exact.std()], rel=1e-6)
 
 
 def test_a_new_word_is_out_of_vocabulary_in_the_graph(transformed: Any) -> None:
