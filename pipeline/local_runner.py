@@ -75,7 +75,12 @@ def run(
     check_given(config)
     check_writable(push_destination)
     output.mkdir(parents=True, exist_ok=True)
-    database = output / "metadata.sqlite"
+    database, artifacts_folder = output / "metadata.sqlite", output / "artifacts"
+    if database.exists() and not artifacts_folder.is_dir():
+        raise UserError(
+            f"{output}: has {database.name} but no {artifacts_folder.name}/, which it "
+            f"remembers. Expected both or neither: remove {database.name} as well"
+        )
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(
         str(database)
     )
@@ -83,7 +88,7 @@ def run(
         config,
         Binding(
             data=str(data),
-            pipeline_root=str(output / "artifacts"),
+            pipeline_root=str(artifacts_folder),
             push_destination=push_destination,
             nonce=uuid.uuid4().hex,
             source_revision=source_revision(),

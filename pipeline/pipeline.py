@@ -185,7 +185,9 @@ def _convert_gate_and_push(
             "push.conversion_timeout_seconds",
             "name",
         ),
-        code_digest=code_digest("components.tflite_converter", "components.transform"),
+        code_digest=code_digest(
+            "components.tflite_converter", "components.trainer", "components.transform"
+        ),
     )
     tflite_evaluator = _evaluator(
         config,

@@ -20,10 +20,14 @@ from tfx.utils import proto_utils
 
 from components.example_validator import executor as example_validator
 from components.tflite_converter.bundle import write_bundle
-from components.tflite_converter.executor import DEVICE_MODEL, LOG, split_examples
+from components.tflite_converter.executor import LOG, split_examples
 from components.timeline_example_gen.generate import REPORT_FILE, generate_examples
 from components.trainer.run_fn import matching_files
-from components.trainer.trainer import export_from_checkpoint, train_model
+from components.trainer.trainer import (
+    DEVICE_MODEL,
+    export_from_checkpoint,
+    train_model,
+)
 from components.transform.vocabularies import check_given
 from configs import recommender_pb2 as pb
 from configs.errors import UserError

@@ -18,9 +18,9 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.tflite_converter import bundle
+from components.trainer.trainer import DEVICE_MODEL
 from configs.loader import parse_config
 
-DEVICE_MODEL = "Format-Device"
 LOG = "conversion.log"
 
 

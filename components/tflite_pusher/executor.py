@@ -15,8 +15,8 @@ from tfx.utils import io_utils, path_utils
 
 from components.evaluator.verdict import read_verdict
 from components.tflite_converter import manifest as manifests
-from components.tflite_converter.executor import DEVICE_MODEL
 from components.tflite_pusher import model_card, push
+from components.trainer.trainer import DEVICE_MODEL
 from configs import recommender_pb2 as pb
 from configs.loader import parse_config
 

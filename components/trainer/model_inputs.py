@@ -95,6 +95,9 @@ def read_constants(
 def check_raw_ids(config: pb.RecommenderConfig, constants: Mapping[str, float]) -> None:
     """Checks that ids without a vocabulary lie inside their feature's table.
 
+    No item has the id 0; of other fields 0 stands for a value that is missing, such as
+    the year of a film without one, and becomes padding.
+
     Args:
       config: the features.
       constants: from `read_constants`.
@@ -109,13 +112,14 @@ def check_raw_ids(config: pb.RecommenderConfig, constants: Mapping[str, float]) 
         smallest, largest = constants[f"{name}_min"], constants[f"{name}_max"]
         if smallest > largest:
             continue  # No value at all: the two are what an empty minimum starts from.
-        last = int(feature.vocab_size) - 1
+        is_item = features.field_of(name) == features.item_field(config)
+        first, last = int(is_item), int(feature.vocab_size) - 1
         for value in (smallest, largest):
-            if not 1 <= value <= last:
+            if not first <= value <= last:
                 raise UserError(
-                    f"{name}: value {value} in the data is not allowed. Expected 1 to "
-                    f"{last} (vocab_size {feature.vocab_size}, and 0 is padding), or a "
-                    f"vocab_name"
+                    f"{name}: value {value} in the data is not allowed. Expected "
+                    f"{first} to {last} (vocab_size {feature.vocab_size}, and 0 is "
+                    f"padding), or a vocab_name"
                 )
 
 

@@ -50,7 +50,7 @@ def check_given(config: pb.RecommenderConfig) -> None:
     """Checks the vocabularies that are read from ``data.vocab_dir``, if any are.
 
     Raises:
-      UserError: naming the file that is missing or holds no term.
+      UserError: naming the file that is missing, holds no term or one twice.
     """
     if config.data.build_vocabs:
         return
@@ -59,8 +59,16 @@ def check_given(config: pb.RecommenderConfig) -> None:
         if not tf.io.gfile.exists(path):
             raise UserError(f"data.vocab_dir: {path} does not exist, expected a file")
         with tf.io.gfile.GFile(path, "rb") as file:
-            if not file.read().strip():
-                raise UserError(f"{path}: no term, expected one a line")
+            terms = file.read().splitlines()
+        if not any(term.strip() for term in terms):
+            raise UserError(f"{path}: no term, expected one a line")
+        first_line: dict[bytes, int] = {}
+        for number, term in enumerate(terms, start=1):
+            if first_line.setdefault(term, number) != number:
+                raise UserError(
+                    f"{path}: line {number}: {term.decode(errors='replace')!r} is in "
+                    f"line {first_line[term]} too, expected each term once"
+                )
 
 
 def _asset(tft_output: tft.TFTransformOutput, name: str) -> str:

@@ -296,12 +296,15 @@ def _user_values(spec: InputSpec, user: Mapping[str, Any]) -> list[Any]:
 def _check_raw_ids(spec: InputSpec, values: Sequence[Any]) -> None:
     if spec.feature_type != "INT" or spec.vocabulary is not None:
         return
+    # No item has the id 0; of other fields it stands for a value that is missing.
+    first = 1 if spec.source in ("item_id", "seen") else 0
     for value in values:
-        if value is not None and not 1 <= _integer(spec.name, value) < spec.vocab_size:
-            raise RequestError(
-                f"{spec.name}: {value} is not allowed. Expected 1 to "
-                f"{spec.vocab_size - 1}, the ids that the model has"
-            )
+        if value is None or first <= _integer(spec.name, value) < spec.vocab_size:
+            continue
+        raise RequestError(
+            f"{spec.name}: {value} is not allowed. Expected {first} to "
+            f"{spec.vocab_size - 1}, the ids that the model has"
+        )
 
 
 def _count(spec: InputSpec, columns: Mapping[str, Any]) -> int:

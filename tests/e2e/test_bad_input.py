@@ -202,3 +202,12 @@ def test_an_output_that_is_there_is_not_overwritten(data: Path, tmp_path: Path) 
     )
     check(command, str(tmp_path), "expected a new or an empty folder")
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_artifacts_that_are_gone_are_told(tmp_path: Path) -> None:
+    """The cache would hand out files that are no longer there."""
+    (tmp_path / "metadata.sqlite").write_bytes(b"")
+    command = pocketrec(
+        "run", "--config", CONFIG, "--data", SAMPLE, "--output", tmp_path
+    )
+    check(command, "metadata.sqlite", "artifacts")

@@ -434,6 +434,18 @@ def test_ids_outside_the_range_are_named() -> None:
         model_inputs.check_raw_ids(config, {"label_x_min": 1, "label_x_max": 9})
 
 
+def test_a_missing_value_of_another_field_than_the_item_is_no_mistake() -> None:
+    config = pb.RecommenderConfig()
+    config.input.label_feature.feature_name = "label_x"
+    config.input.activity_feature_groups.add().features.add(
+        feature_name="context_year", feature_type=pb.INT, vocab_size=9
+    )
+    zero = {"context_year_min": 0, "context_year_max": 8}
+    model_inputs.check_raw_ids(config, zero)
+    with pytest.raises(UserError, match=r"context_year: value -1 .* Expected 0 to 8"):
+        model_inputs.check_raw_ids(config, zero | {"context_year_min": -1})
+
+
 def test_what_transform_analyzed_reaches_the_model(vocabulary_world) -> None:
     found = model_inputs.read_model_inputs(
         vocabulary_world.config,

@@ -231,11 +231,18 @@ def test_vocabularies_can_be_given(tmp_path: Path) -> None:
     assert vocabularies.vocabulary_terms(output, "item") == [b"11", b"7"]
 
 
-def test_an_empty_vocabulary_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "vocabularies"
-    folder.mkdir()
-    (folder / "item.txt").write_text("7\n")
-    (folder / "genre.txt").write_text("")
-    text = f'{CONFIG} data {{ build_vocabs: false vocab_dir: "{folder}" }}'
-    with pytest.raises(UserError, match="genre"):
-        vocabularies.check_given(loader.parse_config(text))
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "no term"), ("a\nb\na\n", "line 3: 'a' is in line 1 too"), (None, "exist")],
+)
+def test_given_vocabularies_are_checked(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
+    (tmp_path / "item.txt").write_text("7\n")
+    config = loader.parse_config(CONFIG)
+    config.data.build_vocabs = False
+    config.data.vocab_dir = str(tmp_path)
+    if content is not None:
+        (tmp_path / "genre.txt").write_text(content)
+    with pytest.raises(UserError, match=f"genre.*{message}"):
+        vocabularies.check_given(config)
