@@ -152,7 +152,7 @@ PACKAGES = {
     "components.timeline_example_gen": {"TimelineExampleGen"},
     "components.example_validator": {"ExampleValidator"},
     "components.transform": {"Transform", "Trainer", "TFLiteConverter"},
-    "components.trainer": {"Trainer"},
+    "components.trainer": {"Trainer", "TFLiteConverter"},
     "components.current_model": {"CurrentModel"},
     "components.evaluator": GATES,
     "components.tflite_converter": {"TFLiteConverter"},
