@@ -38,7 +38,7 @@ def test_help_teaches_with_examples(command: str) -> None:
     )
     for parameter in main.commands[command].params:
         if parameter.param_type_name == "option":
-            assert parameter.help, parameter.name  # type: ignore[attr-defined]
+            assert parameter.help, parameter.name
 
 
 def test_the_groups_help_names_every_command_and_a_first_run() -> None:

@@ -521,5 +521,5 @@ def test_one_way_to_choose_the_beam_pipeline(
             write_dat(RATINGS),
             str(tmp_path / "out"),
             beam_pipeline_args=[],
-            make_beam_pipeline=lambda: None,  # type: ignore[arg-type, return-value]
+            make_beam_pipeline=lambda: None,
         )
