@@ -25,15 +25,15 @@ IN_ENV := PATH="$(BIN):$$PATH"
 .PHONY: help
 help: ## List the targets
 	@echo "Targets (make TARGET):"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
-		while IFS='|' read -r name what; do printf '%-13s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
+		while IFS='|' read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done
 	@echo "Settings (make TARGET NAME=value):"
 	@echo "  CONFIG       $(CONFIG)"
 	@echo "  DATA         $(DATA)"
 	@echo "  VENV         $(VENV)"
 	@echo "  WORKERS      test processes ($(WORKERS))"
 	@echo "  PYTHON       which Python; the one that fits is found by itself"
-	@echo "  ARGS         further arguments of run, test, types, lock"
+	@echo "  ARGS         further arguments of run, test, types, lock; the targets of test-debian13"
 
 .PHONY: setup
 setup: ## Find Python, install the locked dependencies into .venv (a no-op when done)
@@ -46,6 +46,10 @@ run: setup ## Run the whole pipeline on the sample data (others: CONFIG=... DATA
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/configs -x", WORKERS=0 for one process)
 	@$(IN_ENV) python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+
+.PHONY: test-debian13
+test-debian13: ## make test and make run in a Debian 13 root, on the newest TFX (as root)
+	@scripts/debian13.sh $(or $(ARGS),test run)
 
 .PHONY: lint
 lint: setup ## Check the format and lint with ruff

@@ -11,6 +11,7 @@ import click
 
 from data.download import download_command
 from pipeline.device_commands import inspect_bundle, recommend
+from pipeline.quiet import quiet
 
 NOT_BLESSED_EXIT_CODE = 3
 
@@ -334,9 +335,7 @@ main.add_command(download_command, name="download")
 
 def _prepare(verbose: bool) -> None:
     if not verbose:
-        from pipeline.quiet import silence
-
-        silence()
+        click.get_current_context().with_resource(quiet())
 
 
 def _expect_folder(path: Path) -> None:

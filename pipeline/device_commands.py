@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from pipeline.quiet import native_noise_hidden
 
 if TYPE_CHECKING:
     from pocketrec_device import Bundle
@@ -94,7 +93,7 @@ def recommend(
 
     ids = _split(history)
     try:
-        with _native_chatter_hidden():
+        with native_noise_hidden():
             recommender = Recommender(bundle)
         found = recommender.recommend(
             ids,
@@ -153,7 +152,7 @@ def inspect_bundle(path: str, as_json: bool) -> None:
     from pocketrec_device import BundleError, Recommender
 
     try:
-        with _native_chatter_hidden():
+        with native_noise_hidden():
             bundle = Recommender(path).bundle
     except BundleError as error:
         raise click.ClickException(str(error)) from error
@@ -161,20 +160,6 @@ def inspect_bundle(path: str, as_json: bool) -> None:
         click.echo(json.dumps(bundle.manifest, indent=2, ensure_ascii=False))
         return
     _print_bundle(bundle)
-
-
-@contextmanager
-def _native_chatter_hidden() -> Iterator[None]:
-    """Hides what LiteRT's C++ writes to the terminal as it starts; no setting does."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _print_bundle(bundle: Bundle) -> None:

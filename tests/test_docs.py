@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,17 +17,9 @@ from google.protobuf import text_format
 from configs import recommender_pb2 as pb
 from configs.loader import load_config, parse_config, validate_config
 from pipeline.cli import main
+from tests.checkout import ROOT, tracked_files
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted(
-    ROOT / name
-    for name in subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "*.md"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-)
+PAGES = sorted(path for path in tracked_files() if path.suffix == ".md")
 _FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMANDS = ("pocketrec", "make", "python -m benchmarks", "python -m data")
 

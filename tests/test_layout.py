@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from scripts import lock, set_up
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.checkout import ROOT, tracked_files
 
 # Import name -> its folder, and the others of ours that it may import.
 FOLDERS = {
@@ -120,27 +116,6 @@ def test_the_device_client_needs_numpy_and_litert_alone() -> None:
 def test_nothing_is_called_utils() -> None:
     names = [p for package in FOLDERS for p in sources(package) if "util" in p.stem]
     assert names == []
-
-
-def tracked_files() -> list[Path]:
-    """Files under version control or about to be; all but hidden ones without git."""
-    if shutil.which("git") and (ROOT / ".git").exists():
-        names = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split("\0")
-        paths = [ROOT / name for name in names if name]
-    else:
-        paths = []
-        for folder, folders, files in os.walk(ROOT):
-            folders[:] = [
-                f for f in folders if f[0] != "." and f not in {"__pycache__", "runs"}
-            ]
-            paths += [Path(folder, name) for name in files]
-    return [path for path in paths if path.is_file()]
 
 
 # Options and addresses that bind a checkout to one package index, and this very folder.
