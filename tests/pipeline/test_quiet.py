@@ -50,15 +50,15 @@ with quiet():
 NOISE = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to "
     "STDERR",
-    "I0000 00:00:1795588791.772961      10 port.cc:153] oneDNN custom operations are on",
+    "I0000 00:00:1795588791.772961      10 port.cc:153] oneDNN custom operations are",
     "W0000 00:00:1795588791.772961      10 gpu_device.cc:2342] Cannot dlopen some GPU "
     "libraries.",
     "E0000 00:00:1795588791.772961      10 cuda_dnn.cc:8579] Unable to register cuDNN "
     "factory: Attempting to register factory for plugin cuDNN when one has already",
     "2026-11-25 06:47:39.666640: I external/local_tsl/tsl/cuda/cudart_stub.cc:32] "
     "Could not find cuda drivers on your machine, GPU will not be used.",
-    "2026-11-25 06:47:40.962342: W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:38]"
-    " TF-TRT Warning: Could not find TensorRT",
+    "2026-11-25 06:47:40.962342: W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:"
+    "38] TF-TRT Warning: Could not find TensorRT",
     "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
 )
 NEWS = (
