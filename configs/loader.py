@@ -13,6 +13,7 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from configs import features
 from configs import recommender_pb2 as pb
+from configs.compatibility import is_repeated
 from configs.errors import UserError
 
 DEFAULT_BOUND = pb.MetricBound(
@@ -110,7 +111,7 @@ def apply_override(config: pb.RecommenderConfig, override: str) -> None:
         if field.message_type is None:
             raise UserError(f"{walked.rstrip('.')} has no fields. Received: {path!r}")
         child = getattr(parent, field.name)
-        if _is_repeated(field):
+        if is_repeated(field):
             index += 1
             child = _element(child, parents[index : index + 1], walked)
             walked = f"{walked}{parents[index]}."
@@ -162,13 +163,6 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
-    # protobuf 3.20 has no is_repeated; 6 warns whoever reads the label.
-    if hasattr(field, "is_repeated"):
-        return bool(field.is_repeated)
-    return bool(field.label == FieldDescriptor.LABEL_REPEATED)
-
-
 def _field(parent: message.Message, name: str, walked: str) -> FieldDescriptor:
     fields = parent.DESCRIPTOR.fields_by_name
     if name not in fields:
@@ -199,7 +193,7 @@ def _set(
                 text_format.Parse(f"{field.name} {text}", parent)
         except text_format.ParseError as error:
             raise UserError(f"{path}: {_one_line(str(error))}") from error
-    elif _is_repeated(field):
+    elif is_repeated(field):
         values = [v.strip() for v in value.split(",")] if value else []
         getattr(parent, field.name).extend(_scalar(field, v, path) for v in values)
     else:
@@ -257,10 +251,10 @@ def _range_text(field: FieldDescriptor) -> str:
 def _check_ranges(config: message.Message, prefix: str) -> None:
     for field, value in config.ListFields():
         path = f"{prefix}{field.name}"
-        values = value if _is_repeated(field) else [value]
+        values = value if is_repeated(field) else [value]
         for index, element in enumerate(values):
             if field.message_type is not None:
-                here = f"{path}.{index}." if _is_repeated(field) else f"{path}."
+                here = f"{path}.{index}." if is_repeated(field) else f"{path}."
                 _check_ranges(element, here)
             elif field.cpp_type in _INTEGERS | _FLOATS:
                 low, high = _range(field)
@@ -487,14 +481,14 @@ def _explain(descriptor: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
     for field in descriptor.fields:
         path = f"{prefix}{field.name}"
         if field.message_type is not None:
-            index = ".N" if _is_repeated(field) else ""
+            index = ".N" if is_repeated(field) else ""
             yield from _explain(field.message_type, f"{path}{index}.")
         else:
             yield path, _default_text(field), _range_text(field)
 
 
 def _default_text(field: FieldDescriptor) -> str:
-    if _is_repeated(field):
+    if is_repeated(field):
         return "[]"
     if not field.has_default_value:
         return "not set"

@@ -11,6 +11,7 @@ import click
 
 from data.download import download_command
 from pipeline.device_commands import inspect_bundle, recommend
+from pipeline.kubeflow_commands import kubeflow
 from pipeline.quiet import quiet
 
 NOT_BLESSED_EXIT_CODE = 3
@@ -331,6 +332,7 @@ def validate_config(
 main.add_command(recommend)
 main.add_command(inspect_bundle)
 main.add_command(download_command, name="download")
+main.add_command(kubeflow)
 
 
 def _prepare(verbose: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from components.code_digest import code_digest
 from components.current_model.current import current_digest
 from components.tflite_pusher.push import check_writable
 from components.transform.vocabularies import check_given
@@ -26,6 +24,7 @@ from configs.errors import UserError
 from pipeline.mistakes import user_error
 from pipeline.pipeline import Binding, create_pipeline
 from pipeline.progress import CACHED, COMPLETE, NodeRun, Progress
+from pipeline.source_revision import source_revision
 
 # Beam's newest direct runners first try one that has to be downloaded.
 BEAM_PIPELINE_ARGS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
@@ -145,20 +144,6 @@ class _Runner(local_dag_runner.LocalDagRunner):
             self._progress.start(node_id)
             super().run_with_ir(single, run_options)
             self._progress.end(node_id)
-
-
-def source_revision() -> str:
-    """The commit of the checkout that the code runs from, else a digest of the code."""
-    root = Path(__file__).resolve().parent.parent
-    git = ["git", "-C", str(root)]
-    if (root / ".git").exists():
-        done = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0:
-            return f"git:{done.stdout.strip()}"
-    digest = code_digest("components", "configs", "pipeline", "pocketrec_device")
-    return f"sources:{digest}"
 
 
 def _executions(store: Any, pipeline: str, node: str) -> list[Any]:

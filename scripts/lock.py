@@ -1,8 +1,8 @@
 """Makes the hashed lock files from pyproject.toml, and tells when they are out of date.
 
 Each Python has its own file, ``requirements/python3.X.txt``: everything that the
-distribution and its ``dev`` extra need on Linux x86_64 with the glibc of its row. The
-first lines record a digest of what it was made from, so that a check needs no network.
+distribution and its `EXTRAS` need on Linux x86_64 with the glibc of its row. The first
+lines record a digest of what it was made from, so that a check needs no network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ except ModuleNotFoundError:  # Python 3.10
 
 # The uv that a machine without one gets.
 UV = "uv==0.13.9"
-EXTRA = "dev"
+# Of the optional dependencies; Kubeflow's only exist on one Python of each row.
+EXTRAS = ("dev", "kfp")
 
 
 def project_of(root: Path) -> dict[str, Any]:
@@ -40,9 +41,9 @@ def project_of(root: Path) -> dict[str, Any]:
 
 
 def requirements_of(project: dict[str, Any]) -> list[str]:
-    """What is locked: the dependencies and those of the dev extra, as written."""
-    extra = project["optional-dependencies"][EXTRA]
-    return [*project["dependencies"], *extra]
+    """What is locked: the dependencies and those of `EXTRAS`, as written."""
+    optional = project["optional-dependencies"]
+    return [*project["dependencies"], *(r for extra in EXTRAS for r in optional[extra])]
 
 
 def applying(requirements: list[str], minor: str) -> Iterator[Requirement]:
@@ -118,7 +119,8 @@ def compile_command(row: Row, minor: str, output: Path, upgrade: bool) -> list[s
     """The uv command for one Python; kept pins stay unless they must move."""
     command = [
         *(os.environ.get("UV", "uv"), "pip", "compile", "--quiet"),
-        *("pyproject.toml", "--extra", EXTRA),
+        "pyproject.toml",
+        *(option for extra in EXTRAS for option in ("--extra", extra)),
         *("--python-version", minor),
         *("--python-platform", row.platform),
         *("--generate-hashes", "--no-header"),

@@ -1,0 +1,83 @@
+"""Compiles the pipeline for Kubeflow Pipelines 2: binds places, finishes TFX's output.
+
+TFX compiles for Vertex AI. The open-source backend takes the bare pipeline of schema
+2.1 alone, and neither drivers nor checks that run before a task.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+from pipeline.pipeline import Binding, create_pipeline
+from pipeline.source_revision import source_revision
+
+ENTRYPOINT = ("python", "-m", "pipeline.kubeflow_entrypoint")
+# What Kubeflow's launcher and TensorFlow's file systems both reach.
+REMOTE = re.compile(r"(gs|s3)://[^/]+(/.*)?")
+BEAM_PIPELINE_ARGS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+
+def compile_pipeline(
+    config: pb.RecommenderConfig,
+    data: str,
+    pipeline_root: str,
+    push_destination: str,
+    image: str,
+) -> dict[str, Any]:
+    """The pipeline in Kubeflow's intermediate representation (PipelineSpec, 2.1).
+
+    Needs neither network nor cluster; the same arguments give the same result.
+
+    Args:
+      config: a valid configuration.
+      data: folder of the activities, items and users, as the tasks see it.
+      pipeline_root: folder of the artifacts, ``gs://`` or ``s3://``.
+      push_destination: folder of the pushed versions.
+      image: container image in which pocketrec and its extra ``kfp`` are installed.
+
+    Raises:
+      UserError: if `pipeline_root` is no such folder.
+    """
+    if not REMOTE.fullmatch(pipeline_root):
+        raise UserError(
+            f"pipeline root {pipeline_root}: expected gs://BUCKET/PATH or "
+            "s3://BUCKET/PATH, which every task can reach"
+        )
+    pipeline = create_pipeline(
+        config,
+        Binding(
+            data=data,
+            pipeline_root=pipeline_root,
+            push_destination=push_destination,
+            # Nothing is served from a cache there, so nothing needs a key.
+            nonce="",
+            source_revision=source_revision(),
+            fingerprint="",
+            current_digest="",
+        ),
+        beam_pipeline_args=BEAM_PIPELINE_ARGS,
+        enable_cache=False,
+    )
+    pipeline.pipeline_info.pipeline_name = kubeflow_name(config.name)
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+            default_image=image,
+            default_commands=list(ENTRYPOINT),
+            use_pipeline_spec_2_1=True,
+        )
+    )
+    spec: dict[str, Any] = runner.run(pipeline, write_out=False)["pipelineSpec"]
+    spec["defaultPipelineRoot"] = pipeline_root
+    for executor in spec["deploymentSpec"]["executors"].values():
+        executor["container"].pop("lifecycle", None)
+    return spec
+
+
+def kubeflow_name(name: str) -> str:
+    """A configuration's name in the letters that Kubeflow allows."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:128] or "pocketrec"
