@@ -93,10 +93,14 @@ def commands() -> Iterator[tuple[Path, str]]:
 def click_command(words: list[str]) -> tuple[click.Command, list[str]]:
     """The click command that some words call, and the words that are left."""
     if words[0] == "pocketrec":
-        if words[1].startswith("-"):
-            return main, words[1:]
-        assert words[1] in main.commands, words
-        return main.commands[words[1]], words[2:]
+        command: click.Command = main
+        rest = words[1:]
+        while isinstance(command, click.Group) and not rest[0].startswith("-"):
+            assert rest[0] in command.commands, words
+            command = command.commands[rest.pop(0)]
+            if not rest:
+                break
+        return command, rest
     module = importlib.import_module(words[2])
     [command] = {
         value for value in vars(module).values() if isinstance(value, click.Command)
@@ -109,7 +113,7 @@ def test_commands_exist_with_these_options(page: Path, text: str) -> None:
     words = shlex.split(text, comments=True)
     if words[0] == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-        targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+        targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
         wanted = {word for word in words[1:] if "=" not in word and word != "TARGET"}
         assert wanted <= targets, page
         return
