@@ -52,6 +52,8 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             for package in OURS:
                 warnings.filterwarnings("default", module=rf"{package}(\.|$)")
+            # Of no use to a user; protobuf's C++ puts those of its callers on us.
+            warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
         root.removeHandler(handler)

@@ -28,6 +28,7 @@ WARNS = """
 import sys, warnings
 from pipeline.quiet import quiet
 with quiet():
+    warnings.warn_explicit("no", DeprecationWarning, "file.py", 6, module=sys.argv[1])
     warnings.warn_explicit("shown", UserWarning, "file.py", 7, module=sys.argv[1])
 """
 WRITES = """
