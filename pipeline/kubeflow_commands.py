@@ -42,7 +42,17 @@ def require_kfp(
 
 @click.group(short_help="Compile the pipeline for Kubeflow Pipelines.")
 def kubeflow() -> None:
-    """Compile the pipeline for Kubeflow Pipelines 2."""
+    """Compile the pipeline for Kubeflow Pipelines 2.
+
+    \b
+    Example:
+      pocketrec kubeflow compile --config configs/sample.pbtxt \\
+          --data s3://recommender/data --pipeline-root s3://recommender/runs \\
+          --push-destination s3://recommender/push \\
+          --image registry.example/pocketrec:1 --output pipeline.yaml
+
+    It needs the extra kfp: pip install "pocketrec[kfp]".
+    """
 
 
 @kubeflow.command("compile", short_help="Write the pipeline's YAML.")

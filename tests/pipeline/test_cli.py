@@ -20,6 +20,7 @@ COMMANDS = (
     "inspect-bundle",
     "validate-config",
     "download",
+    "kubeflow",
 )
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "tensorflow_transform", "numpy"}
 ROOT = Path(__file__).parents[2]
