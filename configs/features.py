@@ -7,9 +7,13 @@ of the label, ``user_age`` the field ``age`` of the user.
 
 from __future__ import annotations
 
+import datetime
+import re
+import zoneinfo
 from collections.abc import Iterator
 
 from configs import recommender_pb2 as pb
+from configs.errors import UserError
 
 CONTEXT = "context_"
 LABEL = "label_"
@@ -25,6 +29,10 @@ DEFAULT_CONTEXT_LENGTH = 10
 DEFAULT_EVAL_TOP_K = (1, 5, 10)
 DEFAULT_CONV_NUM_FILTER_RATIOS = (2, 4)
 DEFAULT_HISTORY_LENGTH_BUCKETS = (5, 10, 20, 50, 100)
+
+_MOMENT = re.compile(
+    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?"
+)
 
 
 def role_of(feature_name: str) -> str:
@@ -163,6 +171,36 @@ def conv_num_filter_ratios(config: pb.RecommenderConfig) -> tuple[int, ...]:
 def history_length_buckets(config: pb.RecommenderConfig) -> tuple[int, ...]:
     """First history length of each bucket after the first, ascending."""
     return tuple(config.data.history_length_buckets) or DEFAULT_HISTORY_LENGTH_BUCKETS
+
+
+def cut(data: pb.DataConfig, field: str) -> int:
+    """The last second before ``train_end`` or ``eval_end``.
+
+    Args:
+      data: its time zone is that of dates.
+      field: one of the two.
+
+    Raises:
+      UserError: if the value is no time.
+    """
+    text = getattr(data, field)
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        return int(text)
+    try:
+        if not _MOMENT.fullmatch(text):
+            raise ValueError
+        # Python 3.10 knows Z by its offset alone.
+        moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise UserError(
+            f"data.{field}: {text!r} is not allowed. Expected seconds since 1970, a "
+            "date (2024-03-01), or a date and a time"
+        ) from None
+    if len(text) == len("2024-03-01"):
+        moment = moment.replace(hour=23, minute=59, second=59)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(data.timezone))
+    return int(moment.timestamp())
 
 
 def gate_bounds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zoneinfo
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _INTEGERS = {
 }
 _FLOATS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
 _METRIC = re.compile(r"(?:(?:hr|ndcg)_(?P<k>[1-9]\d*)|mrr|mean_rank)_test")
+_WEEKDAY_ROWS = 8  # Row 0 is padding.
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*")
 
 
@@ -407,7 +409,7 @@ def _check_shared(config: pb.RecommenderConfig) -> None:
 
 def _check_data(config: pb.RecommenderConfig) -> None:
     data = config.data
-    cuts = ("train_end_timestamp", "eval_end_timestamp")
+    cuts = ("train_end", "eval_end")
     given = [name for name in cuts if data.HasField(name)]
     if given and data.split != pb.TEMPORAL:
         split = pb.Split.Name(data.split)
@@ -415,21 +417,93 @@ def _check_data(config: pb.RecommenderConfig) -> None:
     if len(given) == 1:
         missing = next(name for name in cuts if name not in given)
         raise _error(f"data.{missing}", "nothing", f"a value, as data.{given[0]} has")
-    if given and data.eval_end_timestamp <= data.train_end_timestamp:
-        expected = f"more than train_end_timestamp, {data.train_end_timestamp}"
-        raise _error("data.eval_end_timestamp", data.eval_end_timestamp, expected)
+    if given and features.cut(data, "eval_end") <= features.cut(data, "train_end"):
+        expected = f"later than train_end, {data.train_end}"
+        raise _error("data.eval_end", data.eval_end, expected)
     if not data.build_vocabs and not data.vocab_dir:
         raise _error("data.vocab_dir", "", "a folder, since build_vocabs is false")
-    if data.HasField("csv") and data.source not in (pb.AUTO, pb.CSV):
-        source = pb.Source.Name(data.source)
-        raise _error("data.source", source, "CSV, since data.csv is given")
-    if data.source == pb.CSV and not data.HasField("csv"):
-        raise _error("data.csv", "nothing", "the columns, since data.source is CSV")
-    if len(data.csv.delimiter) != 1:
-        raise _error("data.csv.delimiter", data.csv.delimiter, "one character")
+    longest = data.max_timeline_length
+    if longest and longest < data.min_timeline_length:
+        expected = f"0 or at least min_timeline_length, {data.min_timeline_length}"
+        raise _error("data.max_timeline_length", longest, expected)
+    if not re.fullmatch("latest|[0-9]{1,9}|[0-9]{4}-[0-9]{2}-[0-9]{2}", data.span):
+        expected = "a number, a date (2024-03-01) or latest"
+        raise _error("data.span", data.span, expected)
+    _check_files(data)
+    _check_derived_fields(config)
     buckets = list(data.history_length_buckets)
     if buckets != sorted(set(buckets)):
         raise _error("data.history_length_buckets", buckets, "ascending numbers")
+
+
+def _check_files(data: pb.DataConfig) -> None:
+    mapped = (pb.CSV, pb.JSON_LINES, pb.PARQUET)
+    source = pb.Source.Name(data.source)
+    if data.HasField("files") and data.source not in (pb.AUTO, *mapped):
+        expected = "CSV, JSON_LINES or PARQUET, since data.files is given"
+        raise _error("data.source", source, expected)
+    if data.source in mapped and not data.HasField("files"):
+        expected = f"the columns, since data.source is {source}"
+        raise _error("data.files", "nothing", expected)
+    files = data.files
+    if len(files.delimiter) != 1:
+        raise _error("data.files.delimiter", files.delimiter, "one character")
+    if data.activity_types and not files.activity_type_column:
+        expected = "a column, since data.activity_types filters by it"
+        raise _error("data.files.activity_type_column", "", expected)
+    for table, columns in (("items", "item_fields"), ("users", "user_fields")):
+        if getattr(files, columns) and not getattr(files, f"{table}_file"):
+            expected = f"a file, since data.files.{columns} names columns of it"
+            raise _error(f"data.files.{table}_file", "", expected)
+    if files.title_column and not files.items_file:
+        expected = "a file, since data.files.title_column names a column of it"
+        raise _error("data.files.items_file", "", expected)
+    for columns in ("item_fields", "user_fields", "activity_fields"):
+        for index, field in enumerate(getattr(files, columns)):
+            path = f"data.files.{columns}.{index}"
+            if not field.column:
+                raise _error(f"{path}.column", "", "the name of a column")
+            if field.separator and columns == "activity_fields":
+                expected = "none: an activity has one value in a field"
+                raise _error(f"{path}.separator", field.separator, expected)
+
+
+def _check_derived_fields(config: pb.RecommenderConfig) -> None:
+    data = config.data
+    try:
+        zoneinfo.ZoneInfo(data.timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        expected = "the name of a time zone, such as UTC or Europe/Berlin"
+        raise _error("data.timezone", data.timezone, expected) from None
+    for index, derived in enumerate(data.derived_fields):
+        path = f"data.derived_fields.{index}"
+        kind = pb.Derivation.Name(derived.derivation)
+        if not derived.field:
+            raise _error(f"{path}.field", "", "the new field's name")
+        if derived.derivation == pb.YEAR_IN_TEXT and not derived.from_field:
+            expected = f"an item's field, since the derivation is {kind}"
+            raise _error(f"{path}.from_field", "", expected)
+        if derived.derivation != pb.YEAR_IN_TEXT and derived.from_field:
+            expected = f"none: {kind} is of the activity's time"
+            raise _error(f"{path}.from_field", derived.from_field, expected)
+        if derived.derivation != pb.YEAR_IN_TEXT:
+            _check_raw_ids_of_time(config, derived)
+
+
+def _check_raw_ids_of_time(
+    config: pb.RecommenderConfig, derived: pb.DerivedField
+) -> None:
+    """Hours and weekdays may be ids as they are only if the table has their rows."""
+    for path, feature in _features(config):
+        raw = feature.feature_type == pb.INT and not features.has_vocabulary(feature)
+        if features.CONTEXT + derived.field != feature.feature_name or not raw:
+            continue
+        if derived.derivation == pb.HOUR:
+            expected = "a name: without a vocabulary the hour 0 would be padding"
+            raise _error(f"{path}.vocab_name", "", expected)
+        if feature.vocab_size < _WEEKDAY_ROWS:
+            expected = f"at least {_WEEKDAY_ROWS}, for weekdays 1 to 7"
+            raise _error(f"{path}.vocab_size", feature.vocab_size, expected)
 
 
 def _check_model(config: pb.RecommenderConfig) -> None:

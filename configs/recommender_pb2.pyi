@@ -18,11 +18,19 @@ COSINE: LearningRateSchedule
 CSV: Source
 DESCRIPTOR: _descriptor.FileDescriptor
 DYNAMIC_RANGE: Quantization
+EPOCH_MILLISECONDS: TimestampFormat
+EPOCH_SECONDS: TimestampFormat
 FLOAT: FeatureType
 FLOAT16: Quantization
 FLOAT32: Quantization
 GLOBAL_SOFTMAX: Loss
+HOUR: Derivation
 INT: FeatureType
+ISO_8601: TimestampFormat
+JSON_LINES: Source
+KEEP_ALL: RepeatedActivities
+KEEP_FIRST: RepeatedActivities
+KEEP_LAST: RepeatedActivities
 KEPT: Seen
 LEAVE_ONE_OUT: Split
 LSTM: EncoderType
@@ -33,6 +41,7 @@ MOVIELENS_100K: Source
 MOVIELENS_CSV: Source
 MOVIELENS_DAT: Source
 NONE: Scaling
+PARQUET: Source
 RANDOM: Split
 SAVED_MODEL: Gate
 SGD: Optimizer
@@ -40,91 +49,80 @@ STRING: FeatureType
 TEMPORAL: Split
 TFLITE: Gate
 TIMELINE: Seen
+USER_HASH: Split
+WEEKDAY: Derivation
+YEAR_IN_TEXT: Derivation
 Z_SCORE: Scaling
 max: _descriptor.FieldDescriptor
 min: _descriptor.FieldDescriptor
 
-class CsvField(_message.Message):
-    __slots__ = ["column", "field", "separator", "type"]
-    COLUMN_FIELD_NUMBER: _ClassVar[int]
-    FIELD_FIELD_NUMBER: _ClassVar[int]
-    SEPARATOR_FIELD_NUMBER: _ClassVar[int]
-    TYPE_FIELD_NUMBER: _ClassVar[int]
-    column: str
-    field: str
-    separator: str
-    type: FeatureType
-    def __init__(self, column: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., separator: _Optional[str] = ...) -> None: ...
-
-class CsvSource(_message.Message):
-    __slots__ = ["activities_file", "delimiter", "encoding", "item_column", "item_fields", "item_key_column", "items_file", "timestamp_column", "title_column", "user_column", "user_fields", "user_key_column", "users_file", "value_column"]
-    ACTIVITIES_FILE_FIELD_NUMBER: _ClassVar[int]
-    DELIMITER_FIELD_NUMBER: _ClassVar[int]
-    ENCODING_FIELD_NUMBER: _ClassVar[int]
-    ITEMS_FILE_FIELD_NUMBER: _ClassVar[int]
-    ITEM_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    ITEM_FIELDS_FIELD_NUMBER: _ClassVar[int]
-    ITEM_KEY_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    TIMESTAMP_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    TITLE_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    USERS_FILE_FIELD_NUMBER: _ClassVar[int]
-    USER_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    USER_FIELDS_FIELD_NUMBER: _ClassVar[int]
-    USER_KEY_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    VALUE_COLUMN_FIELD_NUMBER: _ClassVar[int]
-    activities_file: str
-    delimiter: str
-    encoding: str
-    item_column: str
-    item_fields: _containers.RepeatedCompositeFieldContainer[CsvField]
-    item_key_column: str
-    items_file: str
-    timestamp_column: str
-    title_column: str
-    user_column: str
-    user_fields: _containers.RepeatedCompositeFieldContainer[CsvField]
-    user_key_column: str
-    users_file: str
-    value_column: str
-    def __init__(self, activities_file: _Optional[str] = ..., user_column: _Optional[str] = ..., item_column: _Optional[str] = ..., timestamp_column: _Optional[str] = ..., value_column: _Optional[str] = ..., items_file: _Optional[str] = ..., item_key_column: _Optional[str] = ..., title_column: _Optional[str] = ..., item_fields: _Optional[_Iterable[_Union[CsvField, _Mapping]]] = ..., users_file: _Optional[str] = ..., user_key_column: _Optional[str] = ..., user_fields: _Optional[_Iterable[_Union[CsvField, _Mapping]]] = ..., delimiter: _Optional[str] = ..., encoding: _Optional[str] = ...) -> None: ...
-
 class DataConfig(_message.Message):
-    __slots__ = ["build_vocabs", "csv", "eval_end_timestamp", "history_length_buckets", "max_context_length", "max_context_movie_genre_length", "max_feature_lengths", "max_rejected_fraction", "min_rating", "min_timeline_length", "num_shards", "seed", "source", "split", "train_data_fraction", "train_end_timestamp", "vocab_dir"]
+    __slots__ = ["activity_types", "build_vocabs", "derived_fields", "eval_end", "files", "history_length_buckets", "max_context_length", "max_context_movie_genre_length", "max_feature_lengths", "max_rejected_fraction", "max_timeline_length", "max_windows_per_user", "min_rating", "min_timeline_length", "num_shards", "repeated_activities", "seed", "source", "span", "span_folder", "span_window", "split", "timezone", "train_data_fraction", "train_end", "vocab_dir", "window_stride"]
+    ACTIVITY_TYPES_FIELD_NUMBER: _ClassVar[int]
     BUILD_VOCABS_FIELD_NUMBER: _ClassVar[int]
-    CSV_FIELD_NUMBER: _ClassVar[int]
-    EVAL_END_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    DERIVED_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    EVAL_END_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     HISTORY_LENGTH_BUCKETS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_MOVIE_GENRE_LENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_FEATURE_LENGTHS_FIELD_NUMBER: _ClassVar[int]
     MAX_REJECTED_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    MAX_TIMELINE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_WINDOWS_PER_USER_FIELD_NUMBER: _ClassVar[int]
     MIN_RATING_FIELD_NUMBER: _ClassVar[int]
     MIN_TIMELINE_LENGTH_FIELD_NUMBER: _ClassVar[int]
     NUM_SHARDS_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_ACTIVITIES_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SPAN_FIELD_NUMBER: _ClassVar[int]
+    SPAN_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    SPAN_WINDOW_FIELD_NUMBER: _ClassVar[int]
     SPLIT_FIELD_NUMBER: _ClassVar[int]
+    TIMEZONE_FIELD_NUMBER: _ClassVar[int]
     TRAIN_DATA_FRACTION_FIELD_NUMBER: _ClassVar[int]
-    TRAIN_END_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_END_FIELD_NUMBER: _ClassVar[int]
     VOCAB_DIR_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_STRIDE_FIELD_NUMBER: _ClassVar[int]
+    activity_types: _containers.RepeatedScalarFieldContainer[str]
     build_vocabs: bool
-    csv: CsvSource
-    eval_end_timestamp: int
+    derived_fields: _containers.RepeatedCompositeFieldContainer[DerivedField]
+    eval_end: str
+    files: FilesConfig
     history_length_buckets: _containers.RepeatedScalarFieldContainer[int]
     max_context_length: int
     max_context_movie_genre_length: int
     max_feature_lengths: _containers.RepeatedCompositeFieldContainer[FeatureLength]
     max_rejected_fraction: float
+    max_timeline_length: int
+    max_windows_per_user: int
     min_rating: float
     min_timeline_length: int
     num_shards: int
+    repeated_activities: RepeatedActivities
     seed: int
     source: Source
+    span: str
+    span_folder: str
+    span_window: int
     split: Split
+    timezone: str
     train_data_fraction: float
-    train_end_timestamp: int
+    train_end: str
     vocab_dir: str
-    def __init__(self, source: _Optional[_Union[Source, str]] = ..., csv: _Optional[_Union[CsvSource, _Mapping]] = ..., min_rating: _Optional[float] = ..., min_timeline_length: _Optional[int] = ..., max_context_length: _Optional[int] = ..., max_context_movie_genre_length: _Optional[int] = ..., max_feature_lengths: _Optional[_Iterable[_Union[FeatureLength, _Mapping]]] = ..., split: _Optional[_Union[Split, str]] = ..., train_data_fraction: _Optional[float] = ..., train_end_timestamp: _Optional[int] = ..., eval_end_timestamp: _Optional[int] = ..., build_vocabs: bool = ..., vocab_dir: _Optional[str] = ..., max_rejected_fraction: _Optional[float] = ..., num_shards: _Optional[int] = ..., seed: _Optional[int] = ..., history_length_buckets: _Optional[_Iterable[int]] = ...) -> None: ...
+    window_stride: int
+    def __init__(self, source: _Optional[_Union[Source, str]] = ..., files: _Optional[_Union[FilesConfig, _Mapping]] = ..., min_rating: _Optional[float] = ..., min_timeline_length: _Optional[int] = ..., max_context_length: _Optional[int] = ..., max_context_movie_genre_length: _Optional[int] = ..., max_feature_lengths: _Optional[_Iterable[_Union[FeatureLength, _Mapping]]] = ..., split: _Optional[_Union[Split, str]] = ..., train_data_fraction: _Optional[float] = ..., train_end: _Optional[str] = ..., eval_end: _Optional[str] = ..., build_vocabs: bool = ..., vocab_dir: _Optional[str] = ..., max_rejected_fraction: _Optional[float] = ..., num_shards: _Optional[int] = ..., seed: _Optional[int] = ..., history_length_buckets: _Optional[_Iterable[int]] = ..., max_timeline_length: _Optional[int] = ..., activity_types: _Optional[_Iterable[str]] = ..., repeated_activities: _Optional[_Union[RepeatedActivities, str]] = ..., window_stride: _Optional[int] = ..., max_windows_per_user: _Optional[int] = ..., derived_fields: _Optional[_Iterable[_Union[DerivedField, _Mapping]]] = ..., timezone: _Optional[str] = ..., span_folder: _Optional[str] = ..., span: _Optional[str] = ..., span_window: _Optional[int] = ...) -> None: ...
+
+class DerivedField(_message.Message):
+    __slots__ = ["derivation", "field", "from_field"]
+    DERIVATION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_FIELD_NUMBER: _ClassVar[int]
+    derivation: Derivation
+    field: str
+    from_field: str
+    def __init__(self, field: _Optional[str] = ..., derivation: _Optional[_Union[Derivation, str]] = ..., from_field: _Optional[str] = ...) -> None: ...
 
 class EvalConfig(_message.Message):
     __slots__ = ["bounds", "eval_top_k"]
@@ -167,6 +165,56 @@ class FeatureLength(_message.Message):
     feature_name: str
     length: int
     def __init__(self, feature_name: _Optional[str] = ..., length: _Optional[int] = ...) -> None: ...
+
+class FileField(_message.Message):
+    __slots__ = ["column", "field", "separator", "type"]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    SEPARATOR_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    field: str
+    separator: str
+    type: FeatureType
+    def __init__(self, column: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FeatureType, str]] = ..., separator: _Optional[str] = ...) -> None: ...
+
+class FilesConfig(_message.Message):
+    __slots__ = ["activities_files", "activity_fields", "activity_type_column", "delimiter", "encoding", "item_column", "item_fields", "item_key_column", "items_file", "timestamp_column", "timestamp_format", "title_column", "user_column", "user_fields", "user_key_column", "users_file", "value_column"]
+    ACTIVITIES_FILES_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_TYPE_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    DELIMITER_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FILE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_KEY_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    TITLE_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    USERS_FILE_FIELD_NUMBER: _ClassVar[int]
+    USER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    USER_KEY_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    VALUE_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    activities_files: _containers.RepeatedScalarFieldContainer[str]
+    activity_fields: _containers.RepeatedCompositeFieldContainer[FileField]
+    activity_type_column: str
+    delimiter: str
+    encoding: str
+    item_column: str
+    item_fields: _containers.RepeatedCompositeFieldContainer[FileField]
+    item_key_column: str
+    items_file: str
+    timestamp_column: str
+    timestamp_format: TimestampFormat
+    title_column: str
+    user_column: str
+    user_fields: _containers.RepeatedCompositeFieldContainer[FileField]
+    user_key_column: str
+    users_file: str
+    value_column: str
+    def __init__(self, activities_files: _Optional[_Iterable[str]] = ..., user_column: _Optional[str] = ..., item_column: _Optional[str] = ..., timestamp_column: _Optional[str] = ..., value_column: _Optional[str] = ..., items_file: _Optional[str] = ..., item_key_column: _Optional[str] = ..., title_column: _Optional[str] = ..., item_fields: _Optional[_Iterable[_Union[FileField, _Mapping]]] = ..., users_file: _Optional[str] = ..., user_key_column: _Optional[str] = ..., user_fields: _Optional[_Iterable[_Union[FileField, _Mapping]]] = ..., delimiter: _Optional[str] = ..., encoding: _Optional[str] = ..., timestamp_format: _Optional[_Union[TimestampFormat, str]] = ..., activity_type_column: _Optional[str] = ..., activity_fields: _Optional[_Iterable[_Union[FileField, _Mapping]]] = ...) -> None: ...
 
 class InputConfig(_message.Message):
     __slots__ = ["activity_feature_groups", "global_feature_groups", "label_feature", "label_id_embedding", "label_item_features"]
@@ -287,6 +335,15 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class Split(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class TimestampFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class Derivation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class RepeatedActivities(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class Seen(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

@@ -37,6 +37,17 @@ DATA = click.option(
     type=click.Path(path_type=Path),
     help="Folder of the activities, items and users.",
 )
+SPAN = click.option(
+    "--span",
+    metavar="N|DATE|latest",
+    help="The newest span to read; overrides data.span.",
+)
+BEAM_OPTIONS = click.option(
+    "--beam-options",
+    type=click.Path(path_type=Path),
+    help="A file of Beam options, e.g. configs/beam/flink.txt, for another runner than "
+    "the one in memory.",
+)
 VERBOSE = click.option(
     "--verbose", is_flag=True, help="Shows the logs and warnings of TFX and its kin."
 )
@@ -94,6 +105,8 @@ def main() -> None:
     help="Folder of the pushed versions; overrides push.push_destination.  "
     "[default: <output>/push]",
 )
+@SPAN
+@BEAM_OPTIONS
 @click.option("--no-cache", is_flag=True, help="Runs every component again.")
 @VERBOSE
 def run(
@@ -102,6 +115,8 @@ def run(
     overrides: tuple[str, ...],
     output: Path | None,
     push_destination: str | None,
+    span: str | None,
+    beam_options: Path | None,
     no_cache: bool,
     verbose: bool,
 ) -> None:
@@ -120,7 +135,7 @@ def run(
     """
     from configs.loader import load_config
 
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, _with_span(overrides, span))
     _expect_folder(data)
     output = output or Path("runs") / config.name
     _expect_writable(output)
@@ -130,6 +145,7 @@ def run(
 
     # TFX takes its time to start: what is wrong with the data is told before.
     fingerprint = data_fingerprint(config, str(data))
+    beam_args = _beam_args(beam_options)
     click.echo("Starting TFX ...")
     from pipeline import local_runner, summary
 
@@ -141,6 +157,7 @@ def run(
         fingerprint,
         click.echo,
         enable_cache=not no_cache,
+        beam_pipeline_args=beam_args or local_runner.BEAM_PIPELINE_ARGS,
     )
     result = summary.summarize(config, finished)
     click.echo("\n".join(["", *result.lines]))
@@ -159,12 +176,16 @@ def run(
     help="A new folder: one Split-<name> per split, config.pbtxt and "
     "ingestion_report.json.",
 )
+@SPAN
+@BEAM_OPTIONS
 @VERBOSE
 def examples(
     config_path: Path,
     data: Path,
     overrides: tuple[str, ...],
     output: Path,
+    span: str | None,
+    beam_options: Path | None,
     verbose: bool,
 ) -> None:
     """Cuts timelines into training examples, without a pipeline.
@@ -178,13 +199,14 @@ def examples(
     """
     from configs.loader import load_config
 
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, _with_span(overrides, span))
     _expect_folder(data)
     _expect_new(output)
     _prepare(verbose)
     from pipeline import steps
 
-    for line in steps.make_examples(config, data, output):
+    beam_args = _beam_args(beam_options)
+    for line in steps.make_examples(config, data, output, beam_args):
         click.echo(line)
 
 
@@ -338,6 +360,19 @@ main.add_command(kubeflow)
 def _prepare(verbose: bool) -> None:
     if not verbose:
         click.get_current_context().with_resource(quiet())
+
+
+def _with_span(overrides: tuple[str, ...], span: str | None) -> tuple[str, ...]:
+    return overrides if span is None else (*overrides, f"data.span={span}")
+
+
+def _beam_args(path: Path | None) -> tuple[str, ...] | None:
+    """Options for Beam from a file; None where the runner's own are meant."""
+    if path is None:
+        return None
+    from pipeline.beam_options import read_beam_options
+
+    return tuple(read_beam_options(path))
 
 
 def _expect_folder(path: Path) -> None:

@@ -36,7 +36,16 @@ if TYPE_CHECKING:
 @click.option(
     "--timestamps",
     metavar="T,T,...",
-    help="Seconds since 1970, one for each item.",
+    help="Seconds since 1970, one for each item; empty where it is not known. Weekdays "
+    "and hours are worked out from them.",
+)
+@click.option(
+    "--activity",
+    "activity_features",
+    multiple=True,
+    metavar="FIELD=V,V,...",
+    help="A feature of the activities that the bundle asks for, one value for each "
+    "item; may be repeated for other fields. An empty value is one that is not known.",
 )
 @click.option(
     "--user",
@@ -66,6 +75,7 @@ def recommend(
     history: str,
     ratings: str | None,
     timestamps: str | None,
+    activity_features: Sequence[str],
     user_features: Sequence[str],
     seen: str | None,
     top: int,
@@ -84,10 +94,12 @@ def recommend(
       pocketrec recommend --bundle pushed/ --history 50,172 \\
           --user age=31 --user gender=F --json
       pocketrec recommend --bundle pushed/ --history 50,172 --seen 1,50,172
+      pocketrec recommend --bundle pushed/ --history 50,172 \\
+          --activity device=phone,tv --timestamps 1700000000,1700086400
 
-    Ids are those of the logs; `pocketrec inspect-bundle` tells which user features a
-    bundle asks for. An item that the bundle does not know counts as out of vocabulary.
-    Scores are comparable within one answer only.
+    Ids are those of the logs; `pocketrec inspect-bundle` tells which features of the
+    user and of the activities a bundle asks for. An item that the bundle does not know
+    counts as out of vocabulary. Scores are comparable within one answer only.
     """
     from pocketrec_device import BundleError, Recommender, RequestError
 
@@ -102,6 +114,7 @@ def recommend(
             user=_user(user_features),
             seen=None if seen is None else _split(seen),
             top_k=top,
+            activities=_activities(activity_features),
         )
         unknown = recommender.unknown_items(ids)
     except (BundleError, RequestError) as error:
@@ -252,6 +265,9 @@ def _made_from(spec: InputSpec) -> str:
         "item": f"{spec.field} in the catalogue",
         "value": "ratings of the history",
         "timestamp": "times of the history",
+        "activity": f"--activity {spec.field}=…",
+        "weekday": f"weekday of the timestamps ({spec.timezone})",
+        "hour": f"hour of the timestamps ({spec.timezone})",
         "user": f"--user {spec.field}=…",
         "seen": "items to leave out",
     }[spec.source]
@@ -273,6 +289,26 @@ def _optional(text: str | None, option: str, kind: type) -> list[Any] | None:
             raise click.BadParameter(
                 f"{part!r} is no number", param_hint=option
             ) from None
+    return values
+
+
+def _activities(pairs: Iterable[str]) -> dict[str, list[str | None]]:
+    """Values by field, one for each item; None where one is not known."""
+    values: dict[str, list[str | None]] = {}
+    for pair in pairs:
+        field, equals, text = pair.partition("=")
+        if not field or not equals:
+            raise click.BadParameter(
+                f"{pair!r}. Expected FIELD=V,V,..., e.g. device=phone,tv",
+                param_hint="--activity",
+            )
+        if field in values:
+            raise click.BadParameter(
+                f"{field} is given twice. Expected it once, with one value for each "
+                "item",
+                param_hint="--activity",
+            )
+        values[field] = [part.strip() or None for part in text.split(",")]
     return values
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
+from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pipeline.pipeline import Binding, create_pipeline
@@ -19,7 +20,6 @@ from pipeline.source_revision import source_revision
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow_entrypoint")
 # What Kubeflow's launcher and TensorFlow's file systems both reach.
 REMOTE = re.compile(r"(gs|s3)://[^/]+(/.*)?")
-BEAM_PIPELINE_ARGS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 def compile_pipeline(
@@ -60,7 +60,7 @@ def compile_pipeline(
             fingerprint="",
             current_digest="",
         ),
-        beam_pipeline_args=BEAM_PIPELINE_ARGS,
+        beam_pipeline_args=DEFAULT_BEAM_ARGS,
         enable_cache=False,
     )
     pipeline.pipeline_info.pipeline_name = kubeflow_name(config.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +18,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.current_model.current import current_digest
 from components.tflite_pusher.push import check_writable
+from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
 from components.transform.vocabularies import check_given
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -26,8 +27,7 @@ from pipeline.pipeline import Binding, create_pipeline
 from pipeline.progress import CACHED, COMPLETE, NodeRun, Progress
 from pipeline.source_revision import source_revision
 
-# Beam's newest direct runners first try one that has to be downloaded.
-BEAM_PIPELINE_ARGS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+BEAM_PIPELINE_ARGS = (*DEFAULT_BEAM_ARGS, "--direct_num_workers=1")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def run(
     fingerprint: str,
     echo: Callable[[str], None],
     enable_cache: bool = True,
+    beam_pipeline_args: Sequence[str] = BEAM_PIPELINE_ARGS,
 ) -> Run:
     """Runs the whole pipeline.
 
@@ -66,6 +67,7 @@ def run(
       fingerprint: of the data, see `timeline_example_gen.fingerprint`.
       echo: receives the lines of progress.
       enable_cache: whether unchanged steps are served from earlier runs.
+      beam_pipeline_args: options for Beam.
 
     Raises:
       UserError: for bad input, before or during the run.
@@ -95,7 +97,7 @@ def run(
             current_digest=current_digest(push_destination),
         ),
         metadata_connection_config=connection,
-        beam_pipeline_args=BEAM_PIPELINE_ARGS,
+        beam_pipeline_args=beam_pipeline_args,
         enable_cache=enable_cache,
     )
     store = metadata.Metadata(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from components.example_validator import executor as example_validator
 from components.tflite_converter.bundle import write_bundle
 from components.tflite_converter.executor import LOG, split_examples
 from components.timeline_example_gen.generate import REPORT_FILE, generate_examples
+from components.timeline_example_gen.report_text import report_lines
 from components.trainer.run_fn import matching_files
 from components.trainer.trainer import (
     DEVICE_MODEL,
@@ -42,13 +43,24 @@ SERVING = "Format-Serving"
 
 
 def make_examples(
-    config: pb.RecommenderConfig, data: Path, output: Path
+    config: pb.RecommenderConfig,
+    data: Path,
+    output: Path,
+    beam_pipeline_args: Sequence[str] | None = None,
 ) -> Iterator[str]:
-    """Writes ``Split-<name>`` folders and ``ingestion_report.json`` into `output`."""
-    report = generate_examples(config, str(data), str(output))
+    """Writes ``Split-<name>`` folders and ``ingestion_report.json`` into `output`.
+
+    Args:
+      config: a valid configuration.
+      data: folder of the activities, items and users.
+      output: a new folder.
+      beam_pipeline_args: options for Beam; None: its runner in memory.
+    """
+    report = generate_examples(
+        config, str(data), str(output), beam_pipeline_args=beam_pipeline_args
+    )
     (output / CONFIG).write_text(columns_text(config), encoding="utf-8")
-    for split, count in report["examples"].items():
-        yield f"{split}: {count:,} examples"
+    yield from report_lines(report)
     yield f"Written: {output}"
 
 

@@ -18,10 +18,10 @@ from components.tflite_converter import manifest as manifests
 from components.tflite_converter.executor import split_examples
 from components.tflite_pusher.executor import NOT_BLESSED, OUTCOME, UNCHANGED
 from components.tflite_pusher.push import BUNDLE
+from components.timeline_example_gen.report_text import report_lines
 from configs import features
 from configs import recommender_pb2 as pb
 from pipeline.local_runner import Run
-from pipeline.pipeline import SPLITS
 from pocketrec_device import Recommender
 from pocketrec_device.features import tensors_from_example
 
@@ -60,7 +60,7 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
     pushed = run.artifacts["TFLitePusher"]["pushed_model"].custom_properties
     outcome = pushed[OUTCOME].string_value
     lines = [
-        *_examples(report),
+        *report_lines(report),
         *_vocabularies(bundle),
         *(line for verdict in verdicts for line in _gate(verdict)),
         *_model(bundle),
@@ -74,11 +74,6 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
     history = sample_history(config, run)
     lines += ["", *_recommendations(Path(path) / BUNDLE, history)]
     return Summary(lines, blessed=True)
-
-
-def _examples(report: dict[str, Any]) -> Iterator[str]:
-    counts = report["examples"]
-    yield "Examples: " + ", ".join(f"{split} {counts[split]:,}" for split in SPLITS)
 
 
 def _vocabularies(bundle: Path) -> Iterator[str]:

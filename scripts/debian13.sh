@@ -15,8 +15,11 @@
 #   POCKETREC_DATA  folder of real data sets for the tests, seen in there read-only
 set -euo pipefail
 
+for setting in PYTHON_PREFIX POCKETREC_DATA; do
+    [[ -z ${!setting:-} ]] || export "$setting=$(realpath -m "${!setting}")"
+done
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pocketrec/debian13}
+cache=$(realpath -m "${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pocketrec/debian13}")
 root=$cache/root
 inside=/srv/${checkout##*/}
 data_inside=/mnt/data
@@ -50,6 +53,9 @@ check() {
         [[ -z ${!setting:-} || -d ${!setting} ]] ||
             refuse "$setting=${!setting} is not a folder"
     done
+    [[ ${PYTHON_PREFIX:-} != /usr ]] ||
+        refuse "PYTHON_PREFIX=/usr would hide the root's own. Expected where a further" \
+            "Python is installed, e.g. ~/.pyenv/versions/3.12.1"
     [[ -z ${PYTHON_PREFIX:-} || -n $(other_python) ]] ||
         refuse "PYTHON_PREFIX=$PYTHON_PREFIX has no bin/python3.11, 3.12 or 3.13. Expected" \
             "where such a Python is installed, e.g. ~/.pyenv/versions/3.12.1"
@@ -66,7 +72,9 @@ other_python() {
 remove() {
     local path
     for path in "$@"; do
-        if awk -v path="$path" '$5 == path || index($5, path "/") == 1 { found = 1 }
+        # There a space is written \040.
+        if path=${path// /\\040} awk '
+            $5 == ENVIRON["path"] || index($5, ENVIRON["path"] "/") == 1 { found = 1 }
             END { exit !found }' /proc/self/mountinfo; then
             refuse "$path: something is mounted there; nothing is deleted. Unmount it first"
         fi

@@ -57,7 +57,7 @@ def stand_ins(folder: Path, **scripts: str) -> Path:
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     """A checkout of two files, in an environment in which the script can run."""
-    checkout = tmp_path / "checkout"
+    checkout = tmp_path / "a checkout"
     (checkout / "scripts").mkdir(parents=True)
     shutil.copy(SCRIPT, checkout / "scripts")
     (checkout / "Makefile").write_text("")
@@ -68,7 +68,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
-        "CACHE": str(tmp_path / "cache"),
+        "CACHE": str(tmp_path / "the cache"),
         "CALLS": str(tmp_path / "calls"),
         "MIRROR": "http://mirror.example/debian",
         "BODY": "true",
@@ -90,6 +90,7 @@ def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess
 def mounts_below(path: str) -> list[str]:
     """Mounts that this or any other process sees below a path."""
     found = []
+    path = path.replace(" ", r"\040")
     for table in Path("/proc").glob("[0-9]*/mountinfo"):
         try:
             lines = table.read_text().splitlines()
@@ -111,7 +112,17 @@ def test_without_root_it_says_so(environ: dict[str, str], tmp_path: Path) -> Non
 @needs_root
 def test_a_missing_tool_is_named(environ: dict[str, str], tmp_path: Path) -> None:
     few = stand_ins(tmp_path / "few")
-    for name in ("bash", "id", "dirname", "git", "tar", "flock", "setpriv", "unshare"):
+    for name in (
+        "bash",
+        "id",
+        "dirname",
+        "realpath",
+        "git",
+        "tar",
+        "flock",
+        "setpriv",
+        "unshare",
+    ):
         os.symlink(shutil.which(name) or "", few / name)
     done = run({**environ, "PATH": str(few)})
     assert done.returncode == 1
@@ -126,6 +137,7 @@ def test_a_missing_tool_is_named(environ: dict[str, str], tmp_path: Path) -> Non
     [
         ("PYTHON_PREFIX", "/nowhere", "PYTHON_PREFIX=/nowhere is not a folder"),
         ("PYTHON_PREFIX", "/etc", "has no bin/python3.11, 3.12 or 3.13"),
+        ("PYTHON_PREFIX", "/usr/", "PYTHON_PREFIX=/usr would hide the root's own"),
         ("POCKETREC_DATA", "/nowhere", "POCKETREC_DATA=/nowhere is not a folder"),
     ],
 )
@@ -148,9 +160,9 @@ def test_targets_run_on_a_copy_and_nothing_stays_mounted(
     root = Path(environ["CACHE"], "root")
     assert done.returncode == 0, done.stderr
     assert (
-        done.stdout == f"mounted\nml-100k\nmake run in {root}/srv/checkout/Makefile\n"
+        done.stdout == f"mounted\nml-100k\nmake run in {root}/srv/a checkout/Makefile\n"
     )
-    copied = {p.name for p in (root / "srv" / "checkout").iterdir()}
+    copied = {p.name for p in (root / "srv" / "a checkout").iterdir()}
     assert copied == {"Makefile", "scripts", ".gitignore"}
     assert mounts_below(environ["CACHE"]) == []
     assert Path("/dev/null").exists()
@@ -161,7 +173,7 @@ def test_targets_run_on_a_copy_and_nothing_stays_mounted(
 @needs_root
 def test_the_root_is_made_once_and_environments_stay(environ: dict[str, str]) -> None:
     assert run(environ).returncode == 0
-    inside = Path(environ["CACHE"], "root", "srv", "checkout")
+    inside = Path(environ["CACHE"], "root", "srv", "a checkout")
     for name in (".venv", ".venv-python3.12", ".tools", "runs"):
         (inside / name).mkdir()
     assert run(environ, "lint").returncode == 0
@@ -217,9 +229,9 @@ def test_nothing_is_deleted_through_a_mount(
     treasure = tmp_path / "treasure"
     treasure.mkdir()
     (treasure / "gold").write_text("")
-    place = Path(environ["CACHE"], "root", "srv", "checkout", "scripts", "here")
+    place = Path(environ["CACHE"], "root", "srv", "a checkout", "scripts", "here")
     place.mkdir()
-    script = f'mount --bind {treasure} {place} && exec "$SCRIPT"'
+    script = f'mount --bind {treasure} "{place}" && exec "$SCRIPT"'
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
         env=environ,

@@ -109,8 +109,9 @@ def field_kinds(
       report: the ingestion report, which lists the fields of the data.
 
     Returns:
-      Per feature name: ``source`` (``"item_id"``, ``"item"``, ``"value"`` or
-      ``"user"``) and ``multi_valued``.
+      Per feature name: ``source`` (``"item_id"``, ``"item"``, ``"value"``,
+      ``"activity"``, ``"weekday"``, ``"hour"`` or ``"user"``), ``multi_valued`` and, of
+      weekdays and hours, ``timezone``.
     """
     by_role = {(f["role"] == "user", f["name"]): f for f in report["fields"]}
     kinds = {}
@@ -122,13 +123,19 @@ def field_kinds(
             "source": found["role"].replace(" ", "_"),
             "multi_valued": found["multi_valued"],
         }
+        if "timezone" in found:  # It is worked out from the activity's time.
+            kinds[name]["source"] = found["derivation"].lower()
+            kinds[name]["timezone"] = found["timezone"]
     return kinds
 
 
 def data_summary(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the manifest says about the data."""
     keys = ("first_timestamp", "last_timestamp", "users", "items", "activities")
-    return {**{key: report[key] for key in keys}, "examples": report["examples"]}
+    summary = {key: report[key] for key in keys}
+    if report["spans"] is not None:
+        summary["spans"] = report["spans"]["window"]
+    return {**summary, "examples": report["examples"]}
 
 
 def protocol(config: pb.RecommenderConfig) -> str:
@@ -137,6 +144,7 @@ def protocol(config: pb.RecommenderConfig) -> str:
         pb.LEAVE_ONE_OUT: "leave-one-out by time",
         pb.TEMPORAL: "split by time",
         pb.RANDOM: "random split (leaks the future)",
+        pb.USER_HASH: "split by user (leaks the future of others)",
     }[config.data.split]
     seen = pb.Seen.Name(config.model.seen).lower()
     return f"{split}, full ranking, seen={seen}"

@@ -17,6 +17,9 @@ MODEL = "model.tflite"
 ITEMS = "items.jsonl"
 VOCABULARIES = "vocabularies"
 
+# Sources that are worked out from an activity's time.
+_OF_TIME = ("weekday", "hour")
+
 _DTYPES = {pb.STRING: "int32", pb.INT: "int32", pb.FLOAT: "float32"}
 
 
@@ -30,8 +33,9 @@ def input_specs(
     Args:
       config: the configuration.
       rows: rows of each categorical feature's table, by feature name.
-      field_kinds: per feature name ``source`` (``"item_id"``, ``"item"``, ``"value"``
-        or ``"user"``) and ``multi_valued``.
+      field_kinds: per feature name ``source`` (``"item_id"``, ``"item"``,
+        ``"value"``, ``"activity"``, ``"weekday"``, ``"hour"`` or ``"user"``),
+        ``multi_valued`` and, for weekday and hour, ``timezone``.
     """
     specs = [
         _input_spec(feature, rows, field_kinds[feature.feature_name])
@@ -61,7 +65,7 @@ def _input_spec(
     rows: Mapping[str, int],
     kind: Mapping[str, Any],
 ) -> dict[str, Any]:
-    return {
+    spec = {
         "name": feature.feature_name,
         "dtype": _DTYPES[feature.feature_type],
         "length": int(feature.feature_length),
@@ -73,6 +77,9 @@ def _input_spec(
         "vocabulary": _vocabulary(feature),
         "vocab_size": rows.get(feature.feature_name, 0),
     }
+    if kind["source"] in _OF_TIME:
+        spec["timezone"] = kind["timezone"]
+    return spec
 
 
 def _vocabulary(feature: pb.Feature) -> str | None:

@@ -43,7 +43,7 @@ def check_min_rating(config: pb.RecommenderConfig, source: Source) -> None:
         raise UserError(
             f"data.min_rating: {config.data.min_rating:g} is not allowed. Expected "
             f"none, since activities ({source.kind}) have no value; name its column "
-            "with data.csv.value_column"
+            "with data.files.value_column"
         )
 
 
@@ -63,23 +63,33 @@ def check_tables(
 
 
 def check_activities(
-    config: pb.RecommenderConfig, files: Mapping[str, RowCount], kept: int
+    config: pb.RecommenderConfig,
+    files: Mapping[str, RowCount],
+    read: int,
+    filtered: Mapping[str, int],
 ) -> None:
     """Refuses logs of which nothing is left.
 
     Args:
       config: names the filters.
       files: rows by path.
-      kept: activities that a filter by value has kept.
+      read: activities.
+      filtered: how many each filter has left out, in the filters' order.
 
     Raises:
       UserError: naming the files or the filter.
     """
     if sum(count.rows - count.rejected_rows for count in files.values()) == 0:
         raise UserError(f"{', '.join(files)}: no activity to be read")
-    if kept == 0:
+    by_rating, by_type = filtered.values()
+    if by_rating == read:
         raise UserError(
             f"data.min_rating: {config.data.min_rating:g} leaves no activity"
+        )
+    if by_rating + by_type == read:
+        raise UserError(
+            f"data.activity_types: {', '.join(config.data.activity_types)} leaves no "
+            f"activity; {config.data.files.activity_type_column!r} holds others"
         )
 
 
@@ -98,9 +108,11 @@ def check_examples(
     """
     data = config.data
     if users == 0:
+        most = data.max_timeline_length
         raise UserError(
             f"data.min_timeline_length: no user has {data.min_timeline_length} "
-            "activities (after data.min_rating)"
+            + (f"to {most} " if most else "")
+            + "activities (after the other filters)"
         )
     for split, number in examples.items():
         if number == 0:

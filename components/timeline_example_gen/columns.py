@@ -64,6 +64,7 @@ class Plan:
       item_type: ``pb.INT`` or ``pb.STRING``.
       seen: name of the column of all earlier items.
       buckets: first history length of each bucket after the first.
+      timezone: of weekdays and hours.
     """
 
     specs: tuple[ColumnSpec, ...]
@@ -72,6 +73,7 @@ class Plan:
     item_type: int
     seen: str
     buckets: tuple[int, ...]
+    timezone: str
 
     def type_of(self, field: Field) -> int:
         """The type of a field's columns."""
@@ -109,6 +111,7 @@ def plan_columns(config: pb.RecommenderConfig, source: Source) -> Plan:
         item_type=item_type,
         seen=features.seen_feature_name(config),
         buckets=features.history_length_buckets(config),
+        timezone=config.data.timezone,
     )
     _check_names(plan)
     return plan
@@ -135,7 +138,7 @@ def _configured_types(
 ) -> dict[tuple[bool, str], int]:
     """Types by whether a field is the user's, and its name; checks each feature."""
     by_prefix = {
-        features.CONTEXT: (Role.ITEM_ID, Role.ITEM, Role.VALUE),
+        features.CONTEXT: (Role.ITEM_ID, Role.ITEM, Role.VALUE, Role.ACTIVITY),
         features.LABEL: (Role.ITEM_ID, Role.ITEM),
         features.USER: (Role.USER,),
     }
@@ -221,5 +224,5 @@ def _check_names(plan: Plan) -> None:
             raise UserError(
                 f"column {name} is there {times} times: a field of the data has the "
                 "name of another, or of a column that all examples have. Rename it "
-                "with `field` in data.csv"
+                "with `field` in data.files"
             )

@@ -17,7 +17,7 @@ class TimelineExampleGenSpec(types.ComponentSpec):
         "data": component_spec.ExecutionParameter(type=str),
         "fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
         "code_digest": component_spec.ExecutionParameter(type=str, optional=True),
-        "span": component_spec.ExecutionParameter(type=int),
+        "span": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {}
     OUTPUTS = {
@@ -41,7 +41,8 @@ class TimelineExampleGen(base_beam_component.BaseBeamComponent):
         the key of the cache. None where nobody can tell beforehand; then caching must
         be off.
       code_digest: digest of the sources that the result depends on.
-      span: number that the examples are labelled with.
+      span: a number, a date or ``latest``, instead of the configuration's; it is
+        resolved when the component runs, and the examples are labelled with its number.
     """
 
     SPEC_CLASS = TimelineExampleGenSpec
@@ -53,7 +54,7 @@ class TimelineExampleGen(base_beam_component.BaseBeamComponent):
         data: str,
         fingerprint: str | None = None,
         code_digest: str | None = None,
-        span: int = 0,
+        span: str | None = None,
     ) -> None:
         super().__init__(
             TimelineExampleGenSpec(

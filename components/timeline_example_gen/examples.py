@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from components.timeline_example_gen.lookups import (
     make_values,
     padding_of,
 )
+from components.timeline_example_gen.sources.derived import OF_TIME
 from components.timeline_example_gen.sources.source import Field, Role
 from configs import features
 from configs import recommender_pb2 as pb
@@ -40,6 +42,7 @@ class Activities:
       value: float64 ``[rows]``, if activities have a value.
       position: int64 ``[rows]``, activities of the same user before this one.
       length: int64 ``[rows]``, activities of the same user.
+      fields: the activities' own fields ``[rows]``: int64, float64 or large_binary.
     """
 
     user: Ints
@@ -50,6 +53,7 @@ class Activities:
     value: npt.NDArray[np.float64] | None
     position: Ints
     length: Ints
+    fields: Mapping[str, pa.Array]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class ExampleColumns:
         item_row = items.rows(activities.item_terms)[activities.item]
         self._fields = {
             field.name: _row_field(field, plan, activities, items, item_row)
-            for field in plan.fields(Role.ITEM_ID, Role.ITEM, Role.VALUE)
+            for field in plan.fields(Role.ITEM_ID, Role.ITEM, Role.VALUE, Role.ACTIVITY)
         }
         self._users = users
         self._user_row = users.rows(activities.user_terms)
@@ -175,7 +179,8 @@ def catalogue_columns(plan: Plan, items: Lookup, part: slice) -> dict[str, Colum
     for spec in plan.specs:
         field = _catalogue_field(spec, plan, items)
         span = (nothing, nothing)
-        if spec.prefix == features.LABEL and spec.field.role != Role.VALUE:
+        of_item = spec.field.role in (Role.ITEM_ID, Role.ITEM)
+        if spec.prefix == features.LABEL and of_item:
             span = field.span(rows, rows + 1)
         result |= _tail(spec, field, *span)
     titles = items.titles
@@ -235,6 +240,12 @@ def _row_field(
     if field.role == Role.VALUE:
         assert activities.value is not None
         return _value_field(activities.value, plan.type_of(field))
+    if field.role == Role.ACTIVITY:
+        kind = plan.type_of(field)
+        if field.derivation is None:
+            return _activity_field(activities.fields[field.name], kind)
+        of_time = OF_TIME[field.derivation](activities.timestamp, plan.timezone)
+        return _activity_field(pa.array(of_time), kind)
     table = items.fields[field.name]
     begin, end = table.offsets[item_row], table.offsets[item_row + 1]
     if not field.multi_valued:
@@ -262,6 +273,15 @@ def _item_values(terms: pa.Array, item_type: int) -> Values:
         padding = pa.array([b""], pa.large_binary())
         return Values(None, Terms(pa.concat_arrays([padding, terms])))
     return Values(np.r_[np.int64(0), terms.to_numpy()], None)
+
+
+def _activity_field(values: pa.Array, kind: int) -> _RowField:
+    if kind == pb.STRING and pa.types.is_integer(values.type):
+        values = values.cast(pa.large_string()).cast(pa.large_binary())
+    encoded = values.dictionary_encode()
+    codes = encoded.indices.to_numpy().astype(np.int64) + 1
+    distinct = encoded.dictionary.to_pylist()
+    return _RowField(codes, None, make_values([padding_of(kind), *distinct], kind))
 
 
 def _value_field(value: npt.NDArray[np.float64], kind: int) -> _RowField:

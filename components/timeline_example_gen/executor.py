@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -38,7 +40,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         del input_dict
         config = parse_config(exec_properties["config"])
+        if exec_properties.get("span"):
+            config.data.span = exec_properties["span"]
         data = exec_properties["data"]
+        beam_args = self._beam_pipeline_args or []
+        # Files are looked at before there is a pipeline.
+        FileSystems.set_options(PipelineOptions(list(map(str, beam_args))))
         expected = exec_properties.get("fingerprint")
         fingerprint = data_fingerprint(config, data)
         if expected and fingerprint != expected:
@@ -53,8 +60,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             config, data, examples.uri, make_beam_pipeline=self._make_beam_pipeline
         )
         examples.splits = list(SPLITS)
-        # Kubeflow hands integers on as floats.
-        examples.span = int(exec_properties.get("span") or 0)
+        window = report["spans"]
+        examples.span = window["newest"] if window else 0
         examples_utils.set_payload_format(examples, _PAYLOAD)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, fingerprint)

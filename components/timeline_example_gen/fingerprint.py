@@ -25,10 +25,11 @@ def data_fingerprint(config: pb.RecommenderConfig, data_folder: str) -> str:
       64 hexadecimal digits.
 
     Raises:
-      UserError: if the folder or a file is missing.
+      UserError: if the folder, a file or a span is missing.
     """
-    source = open_source(config, data_folder)
-    digest = hashlib.sha256(source.kind.encode())
+    opened = open_source(config, data_folder)
+    source = opened.source
+    digest = hashlib.sha256(f"{source.kind} {opened.span}".encode())
     for path in sorted({*source.activity_files, *source.table_files}):
         name = path[len(data_folder) :].lstrip("/\\")
         digest.update(f"\n{name}\n{_content(path)}".encode())

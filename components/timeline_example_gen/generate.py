@@ -7,11 +7,13 @@ import logging
 import pickle
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.timeline_example_gen import checks, shards, splits, storage
@@ -20,19 +22,31 @@ from components.timeline_example_gen.columns import plan_columns
 from components.timeline_example_gen.example_encoder import encode_examples
 from components.timeline_example_gen.examples import catalogue_columns
 from components.timeline_example_gen.lookups import Lookup, make_lookup
-from components.timeline_example_gen.sources import open_source
-from components.timeline_example_gen.sources.source import Role, RowCount, Source
+from components.timeline_example_gen.sources import OpenedSource, open_source
+from components.timeline_example_gen.sources.source import (
+    ActivityTypes,
+    Field,
+    Role,
+    RowCount,
+    Source,
+)
 from components.timeline_example_gen.tfrecord import TFRecordWriter, file_name
+from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
 REPORT_FILE = "ingestion_report.json"
 
-# Beam's default runner of newer versions downloads itself first.
-DEFAULT_BEAM_ARGS = ("--direct_running_mode=in_memory",)
+# By its full name: the DirectRunner of Beam 2.77 first tries Prism, which it downloads.
+DEFAULT_BEAM_ARGS = (
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--direct_running_mode=in_memory",
+)
 
 # About 250,000 activities, each some 24 characters.
 _BYTES_PER_SHARD = 6_000_000
+# Text is about so many times as large as compressed.
+_COMPRESSION = 4
 # Examples of the catalogue that are encoded at once.
 _CATALOGUE_BATCH = 20_000
 
@@ -71,16 +85,19 @@ def generate_examples(
     """
     if make_beam_pipeline is None:
         args = DEFAULT_BEAM_ARGS if beam_pipeline_args is None else beam_pipeline_args
+        options = PipelineOptions(list(args))
+        # Files are looked at before there is a pipeline.
+        FileSystems.set_options(options)
 
         def make_beam_pipeline() -> beam.Pipeline:
-            return beam.Pipeline(options=PipelineOptions(list(args)))
+            return beam.Pipeline(options=options)
 
     elif beam_pipeline_args is not None:
         raise ValueError("give beam_pipeline_args or make_beam_pipeline, not both")
-    source = open_source(config, data_folder)
+    opened = open_source(config, data_folder)
     work = storage.join(output_dir, f".work-{uuid.uuid4().hex}")
     try:
-        report = _generate(config, source, data_folder, work, make_beam_pipeline)
+        report = _generate(config, opened, data_folder, work, make_beam_pipeline)
         for name in splits.SPLITS:
             split = f"Split-{name}"
             storage.move_folder(
@@ -95,19 +112,20 @@ def generate_examples(
 
 def _generate(
     config: pb.RecommenderConfig,
-    source: Source,
+    opened: OpenedSource,
     data_folder: str,
     work: str,
     make_beam_pipeline: Callable[[], beam.Pipeline],
 ) -> dict[str, Any]:
-    data = config.data
+    data, source = config.data, opened.source
     checks.check_min_rating(config, source)
     plan = plan_columns(config, source)
     files: dict[str, RowCount] = {}
     items = _read_table(source.read_items(), files, data.max_rejected_fraction)
     users = _read_table(source.read_users(), files, data.max_rejected_fraction)
-    task = shards.ShardTask(
-        plan=plan,
+    task = shards.make_task(
+        config,
+        plan,
         items=make_lookup(
             items,
             [(f, plan.type_of(f)) for f in plan.fields(Role.ITEM)],
@@ -120,23 +138,29 @@ def _generate(
             pb.STRING,
             "user",
         ),
-        min_timeline_length=data.min_timeline_length,
-        split=data.split,
-        train_fraction=data.train_data_fraction,
-        seed=data.seed,
         num_shards=data.num_shards or _num_shards(source),
     )
     checks.check_tables(config, plan, task.items, task.users)
-    if data.split == pb.RANDOM:
+    if data.split in (pb.RANDOM, pb.USER_HASH):
         _logger.warning(
-            "data.split RANDOM leaks the future: train holds activities that are later "
-            "than those of eval and test"
+            "data.split %s leaks the future: train holds activities that are later "
+            "than those of eval and test",
+            pb.Split.Name(data.split),
         )
+    own = {f.name: plan.type_of(f) for f in source.fields if is_read(f)}
     reader = _ReadFile(
         source=source,
-        item_type=plan.item_type,
-        whole_values=any(plan.type_of(f) == pb.INT for f in plan.fields(Role.VALUE)),
-        min_rating=data.min_rating if data.HasField("min_rating") else None,
+        types=ActivityTypes(
+            item=plan.item_type,
+            whole_values=any(
+                plan.type_of(f) == pb.INT for f in plan.fields(Role.VALUE)
+            ),
+            fields=own,
+        ),
+        filters=_Filters(
+            min_rating=data.min_rating if data.HasField("min_rating") else None,
+            activity_types=tuple(data.activity_types),
+        ),
         num_shards=task.num_shards,
         work=work,
     )
@@ -147,17 +171,18 @@ def _generate(
     with make_beam_pipeline() as pipeline:
         _build(pipeline, config, source, reader, task.num_shards, work)
 
-    below = 0
+    filtered = dict.fromkeys(_Filters.NAMES, 0)
     logs: dict[str, RowCount] = {}
     for index, path in enumerate(source.activity_files):
         outcome = pickle.loads(storage.read_bytes(_file_path(work, index)))
         if isinstance(outcome, UserError):
             raise outcome
         logs[path], dropped = outcome
-        below += dropped
+        for name, number in dropped.items():
+            filtered[name] += number
         checks.check_rejected(path, logs[path], data.max_rejected_fraction)
     read = sum(count.rows - count.rejected_rows for count in logs.values())
-    checks.check_activities(config, logs, kept=read - below)
+    checks.check_activities(config, logs, read, filtered)
     outcomes = [
         pickle.loads(storage.read_bytes(_shard_path(work, number)))
         for number in range(task.num_shards)
@@ -179,12 +204,18 @@ def _generate(
             path[len(data_folder) :].lstrip("/\\"): count
             for path, count in (logs | files).items()
         },
-        below_min_rating=below,
+        filtered=filtered,
+        window=opened.window,
         shards=shard_reports,
         items=merged,
         catalogue=catalogue,
         cuts=outcomes[0][1],
     )
+
+
+def is_read(field: Field) -> bool:
+    """Whether a field stands in the logs, beside item and value."""
+    return field.role == Role.ACTIVITY and field.derivation is None
 
 
 def _read_table(
@@ -201,8 +232,14 @@ def _read_table(
 
 
 def _num_shards(source: Source) -> int:
-    total = sum(storage.size(path) for path in source.activity_files)
+    total = sum(_text_size(path) for path in source.activity_files)
     return max(1, round(total / _BYTES_PER_SHARD))
+
+
+def _text_size(path: str) -> int:
+    """About how large a log would be as plain text."""
+    compressed = path.endswith((".gz", ".parquet"))
+    return storage.size(path) * (_COMPRESSION if compressed else 1)
 
 
 def _build(
@@ -234,8 +271,10 @@ def _cuts(batches: beam.PCollection, config: pb.RecommenderConfig) -> Any:
     data = config.data
     if data.split != pb.TEMPORAL:
         return None
-    if data.HasField("train_end_timestamp"):
-        return splits.Cuts(data.train_end_timestamp, data.eval_end_timestamp)
+    if data.HasField("train_end"):
+        return splits.Cuts(
+            features.cut(data, "train_end"), features.cut(data, "eval_end")
+        )
     fraction = data.train_data_fraction
     times = batches | "Timestamps" >> beam.Map(
         lambda batch: shards.timestamps(batch[1])
@@ -267,6 +306,31 @@ def _add_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
     return total
 
 
+@dataclass(frozen=True)
+class _Filters:
+    """Which activities are wanted; None and nothing: all."""
+
+    NAMES = ("activities_below_min_rating", "activities_of_other_types")
+
+    min_rating: float | None
+    activity_types: tuple[str, ...]
+
+    def __call__(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, tuple[int, int]]:
+        """The wanted ones, without their type, and how many each filter left out."""
+        before = batch.num_rows
+        if self.min_rating is not None:
+            batch = batch.filter(pc.greater_equal(batch["value"], self.min_rating))
+        middle = batch.num_rows
+        if self.activity_types:
+            wanted = pa.array(
+                [kind.encode() for kind in self.activity_types], pa.large_binary()
+            )
+            batch = batch.filter(pc.is_in(batch["type"], value_set=wanted))
+        names = [name for name in batch.schema.names if name != "type"]
+        batch = pa.RecordBatch.from_arrays([batch[name] for name in names], names)
+        return batch, (before - middle, middle - batch.num_rows)
+
+
 @beam.typehints.with_output_types(tuple[int, bytes])
 class _ReadFile(beam.DoFn):
     """Reads a log; leaves behind its rows' count, or what is wrong with it."""
@@ -274,45 +338,37 @@ class _ReadFile(beam.DoFn):
     def __init__(
         self,
         source: Source,
-        item_type: int,
-        whole_values: bool,
-        min_rating: float | None,
+        types: ActivityTypes,
+        filters: _Filters,
         num_shards: int,
         work: str,
     ) -> None:
         self._source = source
-        self._item_type = item_type
-        self._whole_values = whole_values
-        self._min_rating = min_rating
+        self._types = types
+        self._filters = filters
         self._num_shards = num_shards
         self._work = work
 
     def open(self, path: str) -> Iterator[Any]:
         """The blocks of a log; its header is read at once."""
-        return self._source.read_activities(path, self._item_type, self._whole_values)
+        return self._source.read_activities(path, self._types)
 
     def process(self, element: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
         index, path = element
-        count, below = RowCount(), 0
+        count, left_out = RowCount(), dict.fromkeys(_Filters.NAMES, 0)
         outcome: Any
         try:
             for block in self.open(path):
                 count.add(block.count)
-                activities = self._filter(block.activities)
-                below += block.activities.num_rows - activities.num_rows
+                activities, dropped = self._filters(block.activities)
+                for name, number in zip(_Filters.NAMES, dropped, strict=True):
+                    left_out[name] += number
                 yield from shards.partition(activities, self._num_shards)
-            outcome = (count, below)
+            outcome = (count, left_out)
         except UserError as error:
             # Beam would wrap it; the one who has started the pipeline raises it.
             outcome = error
         storage.write_bytes(_file_path(self._work, index), pickle.dumps(outcome))
-
-    def _filter(self, activities: pa.RecordBatch) -> pa.RecordBatch:
-        if self._min_rating is None:
-            return activities
-        return activities.filter(
-            pc.greater_equal(activities["value"], self._min_rating)
-        )
 
 
 class _WriteShard(beam.DoFn):

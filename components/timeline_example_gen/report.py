@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.timeline_example_gen import splits
+from components.timeline_example_gen import spans, splits
 from components.timeline_example_gen.columns import Plan
 from components.timeline_example_gen.lookups import Lookup
-from components.timeline_example_gen.shards import ShardReport, SplitCount
-from components.timeline_example_gen.sources.source import RowCount, Source
+from components.timeline_example_gen.shards import LEFT_OUT, ShardReport, SplitCount
+from components.timeline_example_gen.sources.derived import OF_TIME
+from components.timeline_example_gen.sources.source import Field, RowCount, Source
 from configs import features
 from configs import recommender_pb2 as pb
 
@@ -21,16 +22,20 @@ _NOTES = {
     "train of one user may be later than eval and test of another",
     pb.TEMPORAL: "train is earlier than eval, and eval than test, for all users",
     pb.RANDOM: "train holds activities that are later than those of eval and test",
+    pb.USER_HASH: "no user is in two splits; train holds activities that are later "
+    "than those of other users in eval and test",
 }
 
 
 def merge_items(reports: Sequence[ShardReport]) -> pa.Table:
-    """The items of all shards: ``item``, ``in_train``, ``eval`` and ``test``."""
+    """The items of all shards: as `ShardReport.items`."""
     together = pa.concat_tables([report.items for report in reports])
     grouped = together.group_by("item").aggregate(
-        [("in_train", "any"), ("eval", "sum"), ("test", "sum")]
+        [("in_train", "any"), *((name, "sum") for name in splits.LABELLED_SPLITS)]
     )
-    names = {"in_train_any": "in_train", "eval_sum": "eval", "test_sum": "test"}
+    names = {"in_train_any": "in_train"} | {
+        f"{name}_sum": name for name in splits.LABELLED_SPLITS
+    }
     return grouped.rename_columns([names.get(n, n) for n in grouped.column_names])
 
 
@@ -47,7 +52,8 @@ def make_report(
     source: Source,
     plan: Plan,
     files: Mapping[str, RowCount],
-    below_min_rating: int,
+    filtered: Mapping[str, int],
+    window: spans.Window | None,
     shards: Sequence[ShardReport],
     items: pa.Table,
     catalogue: Lookup,
@@ -60,7 +66,8 @@ def make_report(
       source: the logs.
       plan: the columns.
       files: rows by the file's name in the data folder.
-      below_min_rating: activities left out by data.min_rating.
+      filtered: activities left out, by filter.
+      window: the spans that were read.
       shards: what became of the rest.
       items: see `merge_items`.
       catalogue: its items.
@@ -78,17 +85,23 @@ def make_report(
                 "role": field.role.value,
                 "type": pb.FeatureType.Name(field.natural),
                 "multi_valued": field.multi_valued,
+                **_derivation(field, plan),
             }
             for field in source.fields
         ],
+        "spans": _spans(window),
         "filters": {
             "min_rating": data.min_rating if data.HasField("min_rating") else None,
-            "activities_below_min_rating": below_min_rating,
+            "activity_types": list(data.activity_types),
+            "repeated_activities": pb.RepeatedActivities.Name(data.repeated_activities),
             "min_timeline_length": data.min_timeline_length,
-            "short_timelines": sum(shard.short_users for shard in shards),
-            "activities_of_short_timelines": sum(
-                shard.short_activities for shard in shards
-            ),
+            "max_timeline_length": data.max_timeline_length,
+            "window_stride": data.window_stride,
+            "max_windows_per_user": data.max_windows_per_user,
+        },
+        "left_out": {
+            **filtered,
+            **{n: sum(shard.left_out[n] for shard in shards) for n in LEFT_OUT},
         },
         "users": sum(shard.users for shard in shards),
         "users_not_in_table": _users_without_row(plan, shards),
@@ -97,7 +110,7 @@ def make_report(
         "activities": activities,
         "first_timestamp": min(shard.first_timestamp for shard in shards),
         "last_timestamp": max(shard.last_timestamp for shard in shards),
-        "split": _split(config, counts, cuts),
+        "split": _split(config, counts, shards, items, cuts),
         "examples": {
             **{name: count.examples for name, count in counts.items()},
             splits.CATALOGUE_SPLIT: len(catalogue.keys),
@@ -107,6 +120,28 @@ def make_report(
         },
         "max_context_length": plan.max_context_length,
         "seed": data.seed,
+    }
+
+
+def _derivation(field: Field, plan: Plan) -> dict[str, Any]:
+    if field.derivation is None:
+        return {}
+    result = {"derivation": pb.Derivation.Name(field.derivation)}
+    if field.derivation in OF_TIME:
+        result["timezone"] = plan.timezone
+    return result
+
+
+def _spans(window: spans.Window | None) -> dict[str, Any] | None:
+    if window is None:
+        return None
+    return {
+        "newest": window.newest,
+        "window": list(window.spans),
+        "versions": [window.versions[span] for span in window.spans],
+        "dates": [spans.date_text(span) for span in window.spans]
+        if window.dated
+        else None,
     }
 
 
@@ -142,16 +177,20 @@ def _items_without_row(
 def _split(
     config: pb.RecommenderConfig,
     counts: Mapping[str, SplitCount],
+    shards: Sequence[ShardReport],
+    items: pa.Table,
     cuts: splits.Cuts | None,
 ) -> dict[str, Any]:
     held_out = min(counts["eval"].first_timestamp, counts["test"].first_timestamp)
     result: dict[str, Any] = {
         "kind": pb.Split.Name(config.data.split),
         "train_is_later_than_held_out": counts["train"].last_timestamp > held_out,
+        "users_trained_later_than_held_out": sum(s.users_trained_later for s in shards),
         "note": _NOTES[config.data.split],
         "labels": {
             name: {
                 "users": count.users,
+                "items": int(pc.sum(pc.greater(items[name], 0)).as_py() or 0),
                 "first_timestamp": count.first_timestamp,
                 "last_timestamp": count.last_timestamp,
             }
@@ -159,8 +198,8 @@ def _split(
         },
     }
     if cuts is not None:
-        result["train_end_timestamp"] = cuts.train_end
-        result["eval_end_timestamp"] = cuts.eval_end
+        result["train_end"] = cuts.train_end
+        result["eval_end"] = cuts.eval_end
     return result
 
 

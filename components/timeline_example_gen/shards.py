@@ -15,6 +15,7 @@ from components.timeline_example_gen.columns import Plan
 from components.timeline_example_gen.example_encoder import encode_examples
 from components.timeline_example_gen.examples import Activities, ExampleColumns
 from components.timeline_example_gen.lookups import Lookup
+from components.timeline_example_gen.sources.source import FIELD_COLUMN, Role
 from components.timeline_example_gen.tfrecord import TFRecordWriter, file_name
 from configs import recommender_pb2 as pb
 
@@ -22,6 +23,20 @@ Ints = npt.NDArray[np.int64]
 
 # Values in a batch of examples that is encoded at once; some tens of megabytes.
 _VALUES_PER_BATCH = 2_000_000
+_KINDS: dict[int, pa.DataType] = {
+    pb.INT: pa.int64(),
+    pb.FLOAT: pa.float64(),
+    pb.STRING: pa.large_binary(),
+}
+# Keys of `ShardReport.left_out`.
+LEFT_OUT = (
+    "repeated_activities",
+    "short_timelines",
+    "activities_of_short_timelines",
+    "long_timelines",
+    "activities_of_long_timelines",
+    "train_windows",
+)
 _LATEST = int(np.iinfo(np.int64).max)
 
 
@@ -34,9 +49,13 @@ class ShardTask:
       items: the item table.
       users: the user table.
       min_timeline_length: users with fewer activities are left out.
+      max_timeline_length: users with more are left out; 0: no limit.
+      repeated: ``pb.RepeatedActivities``.
+      window_stride: every so many-th train example is kept.
+      max_windows: train examples of one user; 0: no limit.
       split: ``pb.Split``.
-      train_fraction: of RANDOM.
-      seed: of the order within a second, and of RANDOM.
+      train_fraction: of RANDOM and USER_HASH.
+      seed: of the order within a moment, of RANDOM and USER_HASH.
       num_shards: how many files each split has.
     """
 
@@ -44,10 +63,39 @@ class ShardTask:
     items: Lookup
     users: Lookup
     min_timeline_length: int
+    max_timeline_length: int
+    repeated: int
+    window_stride: int
+    max_windows: int
     split: int
     train_fraction: float
     seed: int
     num_shards: int
+
+
+def make_task(
+    config: pb.RecommenderConfig,
+    plan: Plan,
+    items: Lookup,
+    users: Lookup,
+    num_shards: int,
+) -> ShardTask:
+    """What every shard needs to know, by the configuration."""
+    data = config.data
+    return ShardTask(
+        plan=plan,
+        items=items,
+        users=users,
+        min_timeline_length=data.min_timeline_length,
+        max_timeline_length=data.max_timeline_length,
+        repeated=data.repeated_activities,
+        window_stride=data.window_stride,
+        max_windows=data.max_windows_per_user,
+        split=data.split,
+        train_fraction=data.train_data_fraction,
+        seed=data.seed,
+        num_shards=num_shards,
+    )
 
 
 @dataclass(frozen=True)
@@ -77,19 +125,20 @@ class ShardReport:
 
     Attributes:
       users, activities: that are in timelines.
-      short_users, short_activities: left out by min_timeline_length.
+      left_out: how many by which rule, see `LEFT_OUT`.
+      users_trained_later: with a train label later than one of eval or test.
       users_without_row: users in timelines that the user table does not know.
       first_timestamp, last_timestamp: of the activities in timelines.
       splits: by split.
       items: one row per item in timelines: ``item``, ``in_train`` (whether a train
-        example holds it, in context or as label), ``eval`` and ``test`` (how often it
-        is a label there).
+        example holds it, in context or as label), ``train``, ``eval`` and ``test`` (how
+        often it is a label there).
     """
 
     users: int
     activities: int
-    short_users: int
-    short_activities: int
+    left_out: dict[str, int]
+    users_trained_later: int
     users_without_row: int
     first_timestamp: int
     last_timestamp: int
@@ -103,7 +152,7 @@ def partition(
     """Sends each activity to the shard of its user.
 
     Args:
-      activities: columns ``user``, ``item``, ``timestamp`` and perhaps ``value``.
+      activities: see `source.ActivityBlock`.
       num_shards: how many shards there are.
 
     Yields:
@@ -123,8 +172,12 @@ def partition(
 
 
 def timestamps(stream: bytes) -> Ints:
-    """The timestamps of activities in Arrow's stream format."""
-    return _from_bytes(stream)["timestamp"].to_numpy()
+    """The seconds of activities in Arrow's stream format."""
+    return _seconds(_from_bytes(stream)["timestamp"].to_numpy())
+
+
+def _seconds(milliseconds: Ints) -> Ints:
+    return milliseconds // 1000
 
 
 def write_shard(
@@ -145,8 +198,13 @@ def write_shard(
     """
     batches = [_from_bytes(stream) for stream in streams]
     unsorted = pa.Table.from_batches(batches) if batches else None
-    activities, short_users, short = _timelines(task, unsorted)
+    activities, left_out = _timelines(task, unsorted)
     split = _assign(task, activities, cuts)
+    thinned = splits.thin_train(
+        split, activities.user, task.window_stride, task.max_windows
+    )
+    left_out["train_windows"] = int((split != thinned).sum())
+    split = thinned
     make_columns = ExampleColumns(task.plan, activities, task.items, task.users)
     for index, name in enumerate(splits.LABELLED_SPLITS):
         rows = np.flatnonzero(split == index)
@@ -157,7 +215,7 @@ def write_shard(
             cost = _cost(task.plan, activities.position[rows], with_seen)
             for part in timelines.chunks(cost, _VALUES_PER_BATCH):
                 writer.write(encode_examples(make_columns(rows[part], with_seen)))
-    return _report(task, activities, split, short_users, short)
+    return _report(task, activities, split, left_out)
 
 
 def hash_terms(terms: pa.LargeBinaryArray) -> hashing.Hashes:
@@ -179,10 +237,11 @@ def as_text(ids: pa.Array) -> pa.LargeBinaryArray:
 
 def _timelines(
     task: ShardTask, unsorted: pa.Table | None
-) -> tuple[Activities, int, int]:
-    """Sorted activities of users with enough of them; users and activities left out."""
+) -> tuple[Activities, dict[str, int]]:
+    """Sorted activities of users with as many as wanted; what is left out."""
+    left_out = dict.fromkeys(LEFT_OUT, 0)
     if unsorted is None or not unsorted.num_rows:
-        return _no_activities(task), 0, 0
+        return _no_activities(task), left_out
     user, user_ids = _codes(unsorted["user"])
     user_terms = as_text(user_ids)
     # Users in the order of their hashes: shards are ranges of these, so that the order
@@ -192,33 +251,54 @@ def _timelines(
     rank = np.empty_like(by_hash)
     rank[by_hash] = np.arange(len(by_hash))
     item, item_terms = _codes(unsorted["item"])
-    timestamp = unsorted["timestamp"].to_numpy()
+    milliseconds = unsorted["timestamp"].to_numpy()
     value = None
     if "value" in unsorted.column_names:
         value = unsorted["value"].to_numpy()
+    fields = {
+        name.removeprefix(FIELD_COLUMN): _one_array(unsorted[name])
+        for name in unsorted.column_names
+        if name.startswith(FIELD_COLUMN)
+    }
     sorted_ = timelines.sort_timelines(
         rank[user],
-        timestamp,
+        milliseconds,
         item,
         user_hash[by_hash],
         hash_terms(as_text(item_terms)),
-        value,
+        [_codes(unsorted[FIELD_COLUMN + name])[0] for name in sorted(fields)]
+        + ([] if value is None else [value]),
         task.seed,
     )
-    long = sorted_.length >= task.min_timeline_length
-    order = sorted_.order[long]
-    first_of_short = ~long & (sorted_.position == 0)
+    order, position, length = sorted_.order, sorted_.position, sorted_.length
+    if task.repeated != pb.KEEP_ALL:
+        kept = timelines.once_each(
+            rank[user][order], item[order], task.repeated == pb.KEEP_LAST
+        )
+        left_out["repeated_activities"] = int((~kept).sum())
+        order = order[kept]
+        position, length = timelines.positions(rank[user][order])
+    short = length < task.min_timeline_length
+    long = np.zeros_like(short)
+    if task.max_timeline_length:
+        long = length > task.max_timeline_length
+    for name, rows in (("short", short), ("long", long)):
+        left_out[f"{name}_timelines"] = int((rows & (position == 0)).sum())
+        left_out[f"activities_of_{name}_timelines"] = int(rows.sum())
+    wanted = ~short & ~long
+    order = order[wanted]
     activities = Activities(
         user=rank[user][order],
         user_terms=user_terms.take(pa.array(by_hash)),
         item=item[order],
         item_terms=item_terms,
-        timestamp=timestamp[order],
+        timestamp=_seconds(milliseconds[order]),
         value=None if value is None else value[order],
-        position=sorted_.position[long],
-        length=sorted_.length[long],
+        position=position[wanted],
+        length=length[wanted],
+        fields={name: array.take(pa.array(order)) for name, array in fields.items()},
     )
-    return activities, int(first_of_short.sum()), int((~long).sum())
+    return activities, left_out
 
 
 def _no_activities(task: ShardTask) -> Activities:
@@ -233,14 +313,23 @@ def _no_activities(task: ShardTask) -> Activities:
         value=np.zeros(0),
         position=nothing,
         length=nothing,
+        fields={
+            field.name: pa.array([], _KINDS[task.plan.type_of(field)])
+            for field in task.plan.fields(Role.ACTIVITY)
+        },
     )
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    together = column.combine_chunks()
+    if not isinstance(together, pa.ChunkedArray):
+        return together
+    return together.chunk(0) if together.num_chunks else pa.array([], together.type)
 
 
 def _codes(ids: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     """Indices into the distinct ids, which are in ascending order."""
-    encoded = ids.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.chunk(0)
+    encoded = _one_array(ids).dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary).to_numpy().astype(np.int64)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
@@ -257,6 +346,9 @@ def _assign(
     if task.split == pb.TEMPORAL:
         assert cuts is not None
         return splits.temporal(position, timestamp, cuts)
+    if task.split == pb.USER_HASH:
+        users = hash_terms(activities.user_terms)[activities.user]
+        return splits.by_user(position, users, task.train_fraction, task.seed)
     return splits.random(
         position,
         timestamp,
@@ -277,8 +369,7 @@ def _report(
     task: ShardTask,
     activities: Activities,
     split: splits.Splits,
-    short_users: int,
-    short_activities: int,
+    left_out: dict[str, int],
 ) -> ShardReport:
     first = activities.position == 0
     users = activities.user[first]
@@ -301,6 +392,7 @@ def _report(
         {
             "item": activities.item_terms,
             "in_train": pa.array(_in_train(task, activities, split)),
+            "train": pa.array(labels["train"]),
             "eval": pa.array(labels["eval"]),
             "test": pa.array(labels["test"]),
         }
@@ -308,14 +400,26 @@ def _report(
     return ShardReport(
         users=len(users),
         activities=len(activities.user),
-        short_users=short_users,
-        short_activities=short_activities,
+        left_out=left_out,
+        users_trained_later=_trained_later(activities, split),
         users_without_row=int(unknown.sum()),
         first_timestamp=int(activities.timestamp.min(initial=_LATEST)),
         last_timestamp=int(activities.timestamp.max(initial=0)),
         splits=counts,
         items=items,
     )
+
+
+def _trained_later(activities: Activities, split: splits.Splits) -> int:
+    """Users with a train label that is later than one of theirs in eval or test."""
+    number = len(activities.user_terms)
+    trained = np.full(number, -1, np.int64)
+    held_out = np.full(number, _LATEST, np.int64)
+    train = split == splits.TRAIN
+    held = (split == splits.EVAL) | (split == splits.TEST)
+    np.maximum.at(trained, activities.user[train], activities.timestamp[train])
+    np.minimum.at(held_out, activities.user[held], activities.timestamp[held])
+    return int((trained > held_out).sum())
 
 
 def _in_train(

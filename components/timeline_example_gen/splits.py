@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.timeline_example_gen import hashing
+from components.timeline_example_gen import hashing, timelines
 
 TRAIN, EVAL, TEST = 0, 1, 2
 NO_EXAMPLE = -1
@@ -88,6 +88,47 @@ def random(
         part < train_fraction, TRAIN, np.where(part < eval_end, EVAL, TEST)
     )
     return _with_context(split, position)
+
+
+def by_user(
+    position: Ints, user_hash: hashing.Hashes, train_fraction: float, seed: int
+) -> Splits:
+    """By a seeded hash of the user; leaks other users' future into train.
+
+    Args:
+      position: int64 ``[rows]``.
+      user_hash: uint64 ``[rows]``.
+      train_fraction: share of the users in train; eval and test halve the rest.
+      seed: another one gives another split.
+    """
+    part = hashing.fraction(hashing.seeded(hashing.mix(user_hash), seed))
+    eval_end = train_fraction + (1 - train_fraction) / 2
+    split = np.where(
+        part < train_fraction, TRAIN, np.where(part < eval_end, EVAL, TEST)
+    )
+    return _with_context(split, position)
+
+
+def thin_train(split: Splits, user: Ints, stride: int, most: int) -> Splits:
+    """Leaves out train examples, counted from each user's newest.
+
+    Args:
+      split: int8 ``[rows]``, sorted by user, then time.
+      user: int64 ``[rows]``.
+      stride: every so many-th is kept, the newest first of all.
+      most: of one user that are kept; 0: no limit.
+
+    Returns:
+      int8 ``[rows]``, ``NO_EXAMPLE`` where one is left out.
+    """
+    newest_first = np.flatnonzero(split == TRAIN)[::-1]
+    rank, _ = timelines.positions(user[newest_first])
+    kept = rank % stride == 0
+    if most:
+        kept &= rank // stride < most
+    thinned = split.copy()
+    thinned[newest_first[~kept]] = NO_EXAMPLE
+    return thinned
 
 
 def _with_context(split: npt.NDArray[np.int64], position: Ints) -> Splits:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import uuid
 from typing import Any, BinaryIO
 
 
@@ -36,6 +38,22 @@ def list_files(folder: str) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
 
 
+def match_files(folder: str, pattern: str) -> list[str]:
+    """Names of the files below a folder that a pattern finds, sorted.
+
+    Args:
+      folder: taken as it is, whatever characters it holds.
+      pattern: of names below it, with ``*`` and ``?``, which match no slash.
+    """
+    if not _is_remote(folder):
+        found = glob.glob(pattern, root_dir=folder)
+        return sorted(name for name in found if is_file(join(folder, name)))
+    prefix = folder.rstrip("/") + "/"
+    matches = _beam().match([prefix + pattern])[0].metadata_list
+    names = [match.path.removeprefix(prefix) for match in matches]
+    return sorted(name for name in names if name.count("/") == pattern.count("/"))
+
+
 def size(path: str) -> int:
     """Bytes of a file."""
     if _is_remote(path):
@@ -64,9 +82,14 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
+def part_name(path: str) -> str:
+    """A name for a file that is not complete; two attempts at one get two names."""
+    return f"{path}.{uuid.uuid4().hex}.part"
+
+
 def write_bytes(path: str, content: bytes) -> None:
     """Writes a file under another name first: it is there as a whole or not at all."""
-    temporary = f"{path}.part"
+    temporary = part_name(path)
     with open_for_writing(temporary) as file:
         file.write(content)
     rename(temporary, path)

@@ -27,7 +27,7 @@ class TFRecordWriter:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._temporary = f"{path}.part"
+        self._temporary = storage.part_name(path)
 
     def __enter__(self) -> TFRecordWriter:
         self._file = storage.open_for_writing(self._temporary)

@@ -6,7 +6,9 @@ sorted by user, then time. An example is a row (its label) and the rows just bef
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +39,7 @@ def sort_timelines(
     item: Ints,
     user_hash: hashing.Hashes,
     item_hash: hashing.Hashes,
-    value: npt.NDArray[np.float64] | None,
+    last_keys: Sequence[npt.NDArray[Any]],
     seed: int,
 ) -> Timelines:
     """Sorts activities into timelines, the same ones in whatever order they come.
@@ -48,17 +50,17 @@ def sort_timelines(
 
     Args:
       user: int64 ``[rows]``, index into `user_hash`; timelines are in its order.
-      timestamp: int64 ``[rows]``, seconds.
+      timestamp: int64 ``[rows]``, in any unit.
       item: int64 ``[rows]``, index into `item_hash`, in an order of the items that
         does not depend on that of the rows.
       user_hash: uint64 ``[users]``.
       item_hash: uint64 ``[items]``.
-      value: float64 ``[rows]``; orders what is the same in all else.
-      seed: chooses the order within a second.
+      last_keys: numbers ``[rows]`` each; the last orders what is the same in all else,
+        and so on.
+      seed: chooses the order within a moment.
     """
     tie = hashing.combine(hashing.seeded(user_hash, seed)[user], item_hash[item])
-    keys = (item, tie, timestamp, user)
-    order = np.lexsort(keys if value is None else (value, *keys))
+    order = np.lexsort((*last_keys, item, tie, timestamp, user))
     position, length = positions(user[order])
     return Timelines(order=order, position=position, length=length)
 
@@ -76,6 +78,27 @@ def positions(user: Ints) -> tuple[Ints, Ints]:
     timeline = np.cumsum(start) - 1
     position = rows - np.flatnonzero(start)[timeline]
     return position, np.bincount(timeline).astype(np.int64)[timeline]
+
+
+def once_each(user: Ints, item: Ints, keep_last: bool) -> npt.NDArray[np.bool_]:
+    """Which activities to keep so that a user has one at most with each item.
+
+    Args:
+      user: int64 ``[rows]``, sorted by user, then time.
+      item: int64 ``[rows]``.
+      keep_last: the newest of several, not the oldest.
+    """
+    kept = np.zeros(len(user), np.bool_)
+    if not len(user):
+        return kept
+    pair = user * (int(item.max()) + 1) + item
+    if keep_last:
+        _, index = np.unique(pair[::-1], return_index=True)
+        index = len(pair) - 1 - index
+    else:
+        _, index = np.unique(pair, return_index=True)
+    kept[index] = True
+    return kept
 
 
 def windows(begin: Ints, end: Ints, length: int) -> tuple[Ints, Ints]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from pocketrec_device.features import INDEX_OF_FIRST_TERM, InputSpec, Item
+from pocketrec_device import clock
+from pocketrec_device.features import INDEX_OF_FIRST_TERM, OF_TIME, InputSpec, Item
 
 FORMAT_VERSION = 1
 SIGNATURE = "serving_default"
@@ -31,8 +32,14 @@ TOP_SCORES = "top_prediction_scores"
 
 SEEN_MODES = ("KEPT", "CONTEXT", "TIMELINE")
 ROLES = ("context", "user", "seen")
-SOURCES = ("item_id", "item", "value", "timestamp", "user", "seen")
+SOURCES = (
+    *("item_id", "item", "value", "timestamp", "activity", "weekday", "hour"),
+    *("user", "seen"),
+)
 DTYPES = {"STRING": "int32", "INT": "int32", "FLOAT": "float32"}
+
+# Rows of a table of ids that are weekdays or hours, 0 and the last among them.
+_ROWS_OF_TIME = {"weekday": 8, "hour": 24}
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[1-9][0-9]*")
@@ -273,18 +280,42 @@ def _input_spec(at: _Reader) -> InputSpec:
         raise at.error("vocabulary", "null for a FLOAT feature")
     if feature_type == "STRING" and vocabulary is None:
         raise at.error("vocabulary", "a name: STRING features have a vocabulary")
+    source = at.one_of("source", SOURCES)
+    multi_valued = at.value("multi_valued", bool)
+    if multi_valued and (source == "activity" or source in OF_TIME):
+        raise at.error("multi_valued", f"false for the source {source}")
     return InputSpec(
         name=at.value("name", str),
         dtype=DTYPES[feature_type],
         length=at.positive("length"),
         role=at.one_of("role", ROLES),
         field=at.value("field", str),
-        source=at.one_of("source", SOURCES),
+        source=source,
         feature_type=feature_type,
-        multi_valued=at.value("multi_valued", bool),
+        multi_valued=multi_valued,
         vocabulary=vocabulary,
         vocab_size=at.value("vocab_size", int),
+        timezone=_timezone(at, source),
     )
+
+
+def _timezone(at: _Reader, source: str) -> str | None:
+    given = at.values.get("timezone") is not None
+    if source not in OF_TIME:
+        if given:
+            raise at.error("timezone", f"none for the source {source}")
+        return None
+    if not given:
+        return clock.UTC
+    name = at.value("timezone", str)
+    try:
+        clock.time_zone(name)
+    except ValueError as error:
+        raise at.error(
+            "timezone",
+            "a time zone that this machine knows; Python's package tzdata has them all",
+        ) from error
+    return name
 
 
 def _num_predictions(at: _Reader, outputs: tuple[OutputSpec, ...]) -> int:
@@ -357,7 +388,8 @@ def _check_rows(
     folder: Path, spec: InputSpec, vocabularies: Mapping[str, Mapping[bytes, int]]
 ) -> None:
     if spec.vocabulary is None:
-        least = 0 if spec.feature_type == "FLOAT" else 2
+        of_ids = _ROWS_OF_TIME.get(spec.source, 2)
+        least = 0 if spec.feature_type == "FLOAT" else of_ids
         fits, expected = spec.vocab_size >= least, f"{least} or more"
     else:
         rows = len(vocabularies[spec.vocabulary]) + INDEX_OF_FIRST_TERM

@@ -8,12 +8,15 @@ than fits the newest survive. A test of the pipeline holds the two against each 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Number
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from pocketrec_device import clock
 
 PADDING_ID = 0
 OOV_ID = 1
@@ -21,14 +24,19 @@ INDEX_OF_FIRST_TERM = 2
 
 CONTEXT_LENGTH = "context_length"
 
+# What is worked out from an activity's time.
+OF_TIME = {"weekday": clock.weekday, "hour": clock.hour}
+
 _LARGEST = float(np.finfo(np.float32).max)
+_ONE_VALUE = (str, bytes, Number, np.generic)
+_END_OF_TIME = 4_102_444_800  # 2100-01-01, as for the logs
 
 Tensors: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 Vocabularies: TypeAlias = Mapping[str, Mapping[bytes, int]]
 
 
 class RequestError(ValueError):
-    """A history, a user's feature or a number of items that cannot be answered."""
+    """A history, a feature or a number of items that cannot be answered."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +48,18 @@ class InputSpec:
       dtype: ``"int32"`` or ``"float32"``.
       length: values; the input's shape is ``[1, length]``.
       role: ``"context"``, ``"user"`` or ``"seen"``.
-      field: the item's or user's field that the values come from.
+      field: the item's, user's or activity's field that the values come from.
       source: ``"item_id"`` (the history's ids), ``"item"`` (a field of the catalogue),
-        ``"value"`` (ratings), ``"timestamp"``, ``"user"`` or ``"seen"`` (all items that
-        the user has had).
+        ``"value"`` (ratings), ``"timestamp"``, ``"activity"`` (a field of the
+        activities), ``"weekday"`` (of the timestamps: 1, Monday, to 7, Sunday),
+        ``"hour"`` (of the timestamps: 0 to 23), ``"user"`` or ``"seen"`` (all items
+        that the user has had).
       feature_type: ``"STRING"``, ``"INT"`` or ``"FLOAT"``.
       multi_valued: whether an item or user has several values.
       vocabulary: its name; None where values are ids (INT) or numbers (FLOAT).
       vocab_size: rows of the embedding table; 0 for FLOAT.
+      timezone: name of the time zone of weekday and hour, e.g. ``"Europe/Berlin"``;
+        None is UTC.
     """
 
     name: str
@@ -60,6 +72,7 @@ class InputSpec:
     multi_valued: bool
     vocabulary: str | None
     vocab_size: int
+    timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +99,21 @@ class History:
     Attributes:
       items: raw item ids, oldest first.
       ratings: one per item; None where there is none, or none at all.
-      timestamps: seconds since 1970, one per item, or none at all.
+      timestamps: seconds since 1970, one per item; None where one is not known, or
+        none at all.
       user: the user's features by field, e.g. ``{"age": 31}``; a list where a feature
         has several values, None where the value is not known.
       seen: raw item ids to leave out, oldest first.
+      activities: the activities' own features by field, one value per item, e.g.
+        ``{"device": ["phone", "tv"]}``; None where one is not known.
     """
 
     items: Sequence[Any]
     ratings: Sequence[float | None] | None = None
-    timestamps: Sequence[int] | None = None
+    timestamps: Sequence[int | None] | None = None
     user: Mapping[str, Any] | None = None
     seen: Sequence[Any] = ()
+    activities: Mapping[str, Sequence[Any]] | None = None
 
 
 def tensors_from_history(
@@ -110,7 +127,8 @@ def tensors_from_history(
 
     An item that the catalogue does not have, and one without a value in a field, counts
     as the examples have it: empty text or 0, no value at all in a multi-valued field. A
-    rating that is not known is 0.
+    rating that is not known is 0; a time or a feature of an activity counts as an
+    item's.
 
     Args:
       inputs: of the model.
@@ -123,14 +141,15 @@ def tensors_from_history(
       By input, int32 or float32 ``[1, length]``.
 
     Raises:
-      RequestError: if ratings or timestamps do not go with the items, times fall, a
-        user feature is missing, or a value is not of its type or outside its range.
+      RequestError: if ratings, timestamps or features of activities do not go with the
+        items, times fall, a feature of the user or the activities or the times that the
+        model looks at are missing, or a value is not of its type or outside its range.
     """
     steps = _steps(inputs, items, max_context_length, history)
     tensors = {}
     for spec in inputs:
         values = _values(spec, steps, history)
-        if spec.source in ("item_id", "seen", "user"):
+        if spec.source in ("item_id", "seen", "user", "activity"):
             _check_raw_ids(spec, values)
         tensors[spec.name] = _tensor(spec, values, vocabularies)
     return tensors
@@ -199,6 +218,7 @@ class _Steps:
     items: list[Item | None]
     ratings: list[Any]
     timestamps: list[Any]
+    activities: dict[str, list[Any]]
 
 
 def _steps(
@@ -217,16 +237,18 @@ def _steps(
         )
     }
     for name, values in given.items():
-        if len(values) != len(ids):
-            raise RequestError(
-                f"{len(values)} {name} for {len(ids)} items. Expected one for each"
-            )
+        _check_one_for_each(name, values, ids)
     times = [time for time in given["timestamps"] if time is not None]
     for earlier, later in pairwise(times):
         if later < earlier:
             raise RequestError(
                 f"timestamps: {later} after {earlier}. Expected the oldest first"
             )
+    activities = {
+        spec.field: _activity_values(spec.field, history.activities or {}, ids)
+        for spec in inputs
+        if spec.source == "activity"
+    }
     newest = slice(-max_context_length, None)
     feature_type = item_id_type(inputs)
     keys = [catalogue_key(value, feature_type) for value in ids[newest]]
@@ -235,14 +257,41 @@ def _steps(
         items=[items.get(key) for key in keys],
         ratings=given["ratings"][newest],
         timestamps=given["timestamps"][newest],
+        activities={field: values[newest] for field, values in activities.items()},
     )
 
 
 def _listed(name: str, values: Sequence[Any]) -> list[Any]:
     # A text is a sequence too, of its characters.
-    if isinstance(values, (str, bytes)):
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise RequestError(f"{name}: {values!r} is not allowed. Expected a list")
     return list(values)
+
+
+def _check_one_for_each(name: str, values: Sequence[Any], ids: Sequence[Any]) -> None:
+    if len(values) != len(ids):
+        raise RequestError(
+            f"{len(values)} {name} for {len(ids)} items. Expected one for each"
+        )
+
+
+def _activity_values(
+    field: str, activities: Mapping[str, Sequence[Any]], ids: Sequence[Any]
+) -> list[Any]:
+    """Raw values of one field, one for each of the items; None where not known."""
+    if field not in activities and ids:
+        raise RequestError(
+            f"activities: {field} is missing, which the model looks at. Expected a "
+            "value for each item, or None (not known)"
+        )
+    values = _listed(f"activities: {field}", activities.get(field, ()))
+    _check_one_for_each(f"values of {field}", values, ids)
+    for value in values:
+        if value is not None and not isinstance(value, _ONE_VALUE):
+            raise RequestError(
+                f"activities: {field} has {value!r}. Expected one value for each item"
+            )
+    return values
 
 
 def _values(spec: InputSpec, steps: _Steps, history: History) -> list[Any]:
@@ -255,6 +304,15 @@ def _values(spec: InputSpec, steps: _Steps, history: History) -> list[Any]:
         return [_rating(spec, rating) for rating in steps.ratings]
     if spec.source == "timestamp":
         return steps.timestamps
+    if spec.source == "activity":
+        return steps.activities[spec.field]
+    if spec.source in OF_TIME:
+        if history.timestamps is None and steps.ids:
+            raise RequestError(
+                f"timestamps: are missing, of which the model takes the {spec.source}. "
+                "Expected one for each item, or None (not known)"
+            )
+        return _values_of_time(spec, steps.timestamps)
     if spec.source == "seen":
         return _listed("seen", history.seen)
     return _user_values(spec, history.user or {})
@@ -276,6 +334,24 @@ def _rating(spec: InputSpec, rating: Any) -> Any:
     if spec.feature_type == "STRING":
         return np.format_float_positional(number, trim="-")
     return int(number) if spec.feature_type == "INT" else number
+
+
+def _values_of_time(spec: InputSpec, timestamps: Sequence[Any]) -> list[int | None]:
+    value_of = OF_TIME[spec.source]
+    zone = clock.time_zone(spec.timezone or clock.UTC)
+    return [
+        None if time is None else value_of(_seconds(time), zone) for time in timestamps
+    ]
+
+
+def _seconds(time: Any) -> int:
+    seconds = _integer("timestamps", time)
+    if not 0 <= seconds < _END_OF_TIME:
+        raise RequestError(
+            f"timestamps: {time} is not allowed. Expected seconds since 1970, before "
+            "2100"
+        )
+    return seconds
 
 
 def _user_values(spec: InputSpec, user: Mapping[str, Any]) -> list[Any]:

@@ -83,26 +83,32 @@ class Recommender:
         self,
         history: Sequence[Any],
         ratings: Sequence[float | None] | None = None,
-        timestamps: Sequence[int] | None = None,
+        timestamps: Sequence[int | None] | None = None,
         user: Mapping[str, Any] | None = None,
         seen: Sequence[Any] | None = None,
         top_k: int = 10,
+        activities: Mapping[str, Sequence[Any]] | None = None,
     ) -> list[Recommendation]:
         """The best items for a user, best first.
 
         What the bundle's model does not look at is ignored: ratings, times, features of
-        the user. An unknown item counts as out of vocabulary. Items that the bundle
-        leaves out (its ``seen``) are not returned, so there may be fewer than `top_k`.
+        the user and of the activities. An unknown item counts as out of vocabulary.
+        Items that the bundle leaves out (its ``seen``) are not returned, so there may
+        be fewer than `top_k`.
 
         Args:
           history: raw item ids of the user's activities, oldest first.
           ratings: one per activity; None where there is none.
-          timestamps: seconds since 1970, one per activity.
+          timestamps: seconds since 1970, one per activity; None where one is not known.
+            A model that looks at weekdays or hours must be given them.
           user: the user's features by field, e.g. ``{"age": 31}``; all that the model
             looks at must be there, with None where the value is not known.
           seen: raw item ids to leave out, oldest first; the history unless given. Only
             for a bundle whose ``seen`` is TIMELINE.
           top_k: how many, at most the bundle's ``num_predictions``.
+          activities: the activities' own features by field, one value per activity,
+            e.g. ``{"device": ["phone", "tv"]}``; all that the model looks at must be
+            there, with None where a value is not known.
 
         Raises:
           RequestError: if the request does not fit the bundle.
@@ -113,7 +119,7 @@ class Recommender:
                 f"top_k: {top_k} is not allowed. Expected 1 to "
                 f"{self.bundle.num_predictions}, as many as the model answers"
             )
-        tensors = self.tensors(history, ratings, timestamps, user, seen)
+        tensors = self.tensors(history, ratings, timestamps, user, seen, activities)
         indices, scores = self.predict(tensors)
         if not np.isfinite(scores).all():
             raise BundleError(
@@ -130,9 +136,10 @@ class Recommender:
         self,
         history: Sequence[Any],
         ratings: Sequence[float | None] | None = None,
-        timestamps: Sequence[int] | None = None,
+        timestamps: Sequence[int | None] | None = None,
         user: Mapping[str, Any] | None = None,
         seen: Sequence[Any] | None = None,
+        activities: Mapping[str, Sequence[Any]] | None = None,
     ) -> Tensors:
         """The model's inputs for a user, int32 or float32 ``[1, length]`` by name.
 
@@ -154,6 +161,7 @@ class Recommender:
                 timestamps=timestamps,
                 user=user,
                 seen=history if seen is None else seen,
+                activities=activities,
             ),
         )
 

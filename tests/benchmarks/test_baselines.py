@@ -29,7 +29,7 @@ input {
     embedding_dim: 4
   }
 }
-data { source: CSV csv { items_file: "items.csv" } }
+data { source: CSV files { items_file: "items.csv" } }
 eval { eval_top_k: 1 eval_top_k: 2 bounds { metric: "hr_1_test" lower_bound: 0.1 } }
 """
 # The last item of each is test's label, the one before eval's.

@@ -154,8 +154,40 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
         ("eval.bounds.3.metric=x", ("eval.bounds", "1 elements", "3")),
         ("eval.bounds={metrik: 3}", ("eval.bounds", "metrik")),
         ("eval.eval_top_k=500", ("model.num_predictions", "100", "500")),
-        ("data.train_end_timestamp=5", ("data.train_end_timestamp", "TEMPORAL")),
-        ("data.source=CSV", ("data.csv",)),
+        ("data.train_end=5", ("data.train_end", "TEMPORAL")),
+        ("data.source=CSV", ("data.files",)),
+        ("data.span=newest", ("data.span", "'newest'", "latest")),
+        ("data.span_window=0", ("data.span_window", "0", "1 to")),
+        ("data.timezone=Mars", ("data.timezone", "'Mars'", "Europe/Berlin")),
+        ("data.max_timeline_length=2", ("data.max_timeline_length", "2", "at least")),
+        ("data.activity_types=buy", ("data.files.activity_type_column", "activity_t")),
+        ("data.derived_fields={}", ("data.derived_fields.0.field", "name")),
+        (
+            'data.derived_fields={field: "y"}',
+            ("data.derived_fields.0.from_field", "YEAR_IN_TEXT"),
+        ),
+        (
+            'data.derived_fields={field: "h" derivation: HOUR from_field: "t"}',
+            ("data.derived_fields.0.from_field", "'t'", "none"),
+        ),
+        ("data.files.delimiter=::", ("data.files.delimiter", "'::'", "one char")),
+        (
+            'data.files.item_fields={column: "a"}',
+            ("data.files.items_file", "item_fields"),
+        ),
+        (
+            'data.files.user_fields={column: "a"}',
+            ("data.files.users_file", "user_fields"),
+        ),
+        ("data.files.title_column=t", ("data.files.items_file", "title_column")),
+        (
+            'data.files.activity_fields={field: "a"}',
+            ("data.files.activity_fields.0.column",),
+        ),
+        (
+            'data.files.activity_fields={column: "a" separator: "|"}',
+            ("data.files.activity_fields.0.separator", "one value"),
+        ),
         ("name=../x", ("name", "'../x'")),
         ("train", ("path.to.field=value", "'train'")),
         ("train.batch_size.x=3", ("train.batch_size", "no fields")),
@@ -199,6 +231,57 @@ def test_parts_that_do_not_fit_are_refused(
         loader.validate_config(loader.parse_config(FULL.replace(old, new)))
     for part in parts:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("1709251200", 1_709_251_200),
+        ("2024-03-01", 1_709_251_200 + 23 * 3600 + 59 * 60 + 59 - 3600),
+        ("2024-03-01T00:00", 1_709_251_200 - 3600),
+        ("2024-03-01 00:00:00Z", 1_709_251_200),
+        ("2024-03-01T00:00:00-02:00", 1_709_251_200 + 7200),
+    ],
+)
+def test_ends_of_splits(text: str, second: int) -> None:
+    data = pb.DataConfig(train_end=text, timezone="Europe/Berlin")
+    assert features.cut(data, "train_end") == second
+
+
+@pytest.mark.parametrize("text", ["soon", "", "-5", "2024-3-1", "2024-W09-5", "1.5"])
+def test_what_is_no_end_of_a_split(config: pb.RecommenderConfig, text: str) -> None:
+    config.data.split = pb.TEMPORAL
+    config.data.train_end, config.data.eval_end = text, "2025-01-01"
+    assert "data.train_end" in refused(config)
+
+
+def test_ends_of_splits_are_in_order(config: pb.RecommenderConfig) -> None:
+    config.data.split = pb.TEMPORAL
+    config.data.train_end, config.data.eval_end = "2025-01-01", "2025-01-01"
+    assert "later than train_end, 2025-01-01" in refused(config)
+
+
+@pytest.mark.parametrize(
+    ("derivation", "knob", "part"),
+    [
+        (pb.HOUR, {}, "vocab_name: '' is not allowed"),
+        (pb.WEEKDAY, {"vocab_size": 7}, "vocab_size: 7 is not allowed"),
+    ],
+)
+def test_times_are_no_ids_without_a_row_for_each(
+    config: pb.RecommenderConfig, derivation: int, knob: dict[str, int], part: str
+) -> None:
+    config.data.derived_fields.add(field="x", derivation=derivation)
+    feature = config.input.activity_feature_groups[0].features.add(
+        feature_name="context_x",
+        feature_type=pb.INT,
+        embedding_dim=2,
+        feature_length=10,
+        vocab_size=30,
+    )
+    for name, value in knob.items():
+        setattr(feature, name, value)
+    assert part in refused(config)
 
 
 def test_a_group_of_floats_alone_is_refused(config: pb.RecommenderConfig) -> None:

@@ -46,6 +46,27 @@ def test_load_gives_what_the_files_say(write_bundle):
     assert bundle.files["model.tflite"].size == 8
 
 
+@pytest.mark.parametrize(
+    ("place", "values", "timezone"),
+    [
+        (0, {"source": "activity"}, None),
+        (1, {"source": "activity", "timezone": None}, None),
+        (0, {"source": "weekday", "timezone": "Europe/Berlin"}, "Europe/Berlin"),
+        (0, {"source": "hour", "vocabulary": None, "vocab_size": 24}, "UTC"),
+        (1, {"source": "hour", "timezone": "UTC"}, "UTC"),
+        (1, {"source": "weekday", "timezone": None}, "UTC"),
+        (3, {}, None),
+    ],
+)
+def test_what_an_input_is_made_from_is_read(
+    write_bundle, manifest, place, values, timezone
+):
+    manifest["signature"]["inputs"][place].update(values)
+    spec = Bundle.load(write_bundle()).inputs[place]
+    assert spec.source == manifest["signature"]["inputs"][place]["source"]
+    assert spec.timezone == timezone
+
+
 def test_a_bundle_that_is_not_pushed_has_no_version(write_bundle, manifest):
     del manifest["version"]
     assert Bundle.load(write_bundle()).version is None
@@ -184,6 +205,11 @@ def _set(*path: str | int, value: Any) -> Callable[[Manifest], None]:
     return change
 
 
+def _update(place: int, **values: Any) -> Callable[[Manifest], None]:
+    """Changes one of the inputs: ids, ratings, genres, age, seen items."""
+    return lambda manifest: manifest["signature"]["inputs"][place].update(values)
+
+
 INPUT = ("signature", "inputs", 0)
 WRONG = {
     "version 2 of the format": (
@@ -222,6 +248,39 @@ WRONG = {
     "an unknown source": (
         _set(*INPUT, "source", value="weather"),
         "signature.inputs.0.source is 'weather'. Expected one of item_id, item",
+    ),
+    "a time zone that there is not": (
+        _update(1, source="hour", timezone="Nowhere/City"),
+        "signature.inputs.1.timezone is 'Nowhere/City'. Expected a time zone that "
+        "this machine knows; Python's package tzdata",
+    ),
+    "a time zone that is a folder": (
+        _update(1, source="weekday", timezone="Europe"),
+        "signature.inputs.1.timezone is 'Europe'. Expected a time zone that",
+    ),
+    "a time zone as a number": (
+        _update(1, source="weekday", timezone=2),
+        "signature.inputs.1.timezone is 2. Expected a value of type str",
+    ),
+    "a time zone of ratings": (
+        _update(1, timezone="UTC"),
+        "signature.inputs.1.timezone is 'UTC'. Expected none for the source value",
+    ),
+    "several values an activity": (
+        _update(2, source="activity"),
+        "signature.inputs.2.multi_valued is True. Expected false for the source act",
+    ),
+    "several hours": (
+        _update(2, source="hour"),
+        "signature.inputs.2.multi_valued is True. Expected false for the source hour",
+    ),
+    "a table without a row for each hour": (
+        _update(0, source="hour", vocabulary=None, vocab_size=23),
+        "vocab_size of context_movie_id is 23. Expected 24 or more",
+    ),
+    "a table without a row for each weekday": (
+        _update(0, source="weekday", vocabulary=None, vocab_size=7),
+        "vocab_size of context_movie_id is 7. Expected 8 or more",
     ),
     "a length of zero": (
         _set(*INPUT, "length", value=0),

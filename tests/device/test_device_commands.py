@@ -88,6 +88,80 @@ def test_nothing_left_to_recommend_is_said(bundle):
     assert result.output.startswith("Nothing to recommend")
 
 
+@pytest.fixture
+def activity_bundle(write_bundle, manifest, tiny_model):
+    """The floor stands in the place of the items' ids, the hour in the ratings'."""
+    floor, hour = manifest["signature"]["inputs"][:2]
+    floor.update(source="activity", field="floor")
+    hour.update(source="hour", timezone="Europe/Berlin")
+    return write_bundle(tiny_model)
+
+
+NOON = ("--timestamps", "1700046000,1700046000")  # 12:00 in Berlin
+
+
+def test_activities_and_times_reach_the_model(activity_bundle):
+    arguments = ("--history", "9,4711", *AGE, "--top", "1", "--json")
+    best = [
+        json.loads(ask(activity_bundle, *arguments, *others).output)["recommendations"]
+        for others in (
+            ("--activity", "floor=172, 7", *NOON),
+            ("--activity", "floor=172,", "--activity", "place=x", *NOON),
+            ("--activity", "floor=172,", "--timestamps", "1700046000,"),
+        )
+    ]
+    # 50 for the row of item 7, 30 for the age; the floors 3 and 5, or 3 and 1.
+    assert [(b["id"], b["score"]) for [b] in best] == [
+        ("7", 80.0 + 8 + 24),
+        ("7", 80.0 + 4 + 24),
+        ("7", 80.0 + 4 + 12),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (NOON, "Error: activities: floor is missing, which the model looks at."),
+        (
+            ("--activity", "floor=172", *NOON),
+            "Error: 1 values of floor for 2 items. Expected one for each",
+        ),
+        (
+            ("--activity", "floor=172,x", *NOON),
+            "Error: context_movie_id: 'x' is not allowed. Expected a whole number",
+        ),
+        (
+            ("--activity", "floor=172,7"),
+            "Error: timestamps: are missing, of which the model takes the hour.",
+        ),
+    ],
+)
+def test_activities_that_do_not_fit_end_in_one_line(
+    activity_bundle, arguments, message
+):
+    result = ask(activity_bundle, "--history", "9,50", *AGE, "--top", "1", *arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith(message)
+    assert result.output.count("\n") == 1
+
+
+def test_inspect_tells_of_activities(activity_bundle):
+    lines = [
+        " ".join(x.split()) for x in inspect(str(activity_bundle)).output.split("\n")
+    ]
+    assert "context_movie_id int32 [1, 3] --activity floor=…" in lines
+    assert (
+        "context_movie_rating float32 [1, 3] hour of the timestamps (Europe/Berlin)"
+        in lines
+    )
+
+
+def test_inspect_tells_of_weekdays(write_bundle, manifest, tiny_model):
+    manifest["signature"]["inputs"][1].update(source="weekday")
+    result = inspect(str(write_bundle(tiny_model)))
+    assert "[1, 3]  weekday of the timestamps (UTC)" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +187,15 @@ def test_a_request_that_does_not_fit_ends_in_one_line(bundle, arguments, message
         (("--history", "50", "--ratings", "good"), "--ratings: 'good' is no number"),
         (("--history", "50", "--timestamps", "1.5"), "--timestamps: '1.5' is no"),
         (("--history", "50", "--user", "age"), "--user: 'age'. Expected FIELD=VALUE"),
+        (
+            ("--history", "50", "--activity", "device"),
+            "--activity: 'device'. Expected FIELD=V,V,..., e.g. device=phone,tv",
+        ),
+        (("--history", "50", "--activity", "=tv"), "--activity: '=tv'. Expected FIELD"),
+        (
+            ("--history", "50", "--activity", "place=a", "--activity", "place=b"),
+            "--activity: place is given twice. Expected it once",
+        ),
         (("--history", "50", "--top", "0"), "0 is not in the range"),
         ((), "Missing option '--history'"),
     ],

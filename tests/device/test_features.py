@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import zoneinfo
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,10 @@ VOCABULARIES = {
     "genre": {b"Action": 2, b"Sci-Fi": 3, b"Drama": 4, b"Romance": 5},
     "year": {b"1977": 2, b"1983": 3, b"0": 4},
     "word": {b"writer": 2, "caf\u00e9".encode(): 3},
+    "device": {b"phone": 2, b"tv": 3},
+    "floor": {b"0": 2, b"12": 3},
+    "weekday": {b"7": 2, b"6": 3, b"1": 4},
+    "hour": {b"23": 2, b"0": 3},
 }
 
 
@@ -70,6 +76,12 @@ SEEN = spec("seen_movie_id", 5, "seen", "INT", vocabulary="movie_id")
 AGE = spec("user_age", 1, "user", "FLOAT")
 STARS = spec("context_rating", 3, "value", "INT", vocab_size=6)
 WORD = spec("user_word", 1, "user", "STRING", vocabulary="word")
+DEVICE = spec("context_device", 3, "activity", "STRING", vocabulary="device")
+FLOOR = spec("context_floor", 3, "activity", "INT", vocabulary="floor")
+RAW_FLOOR = spec("context_floor", 3, "activity", "INT", vocab_size=13)
+VOLUME = spec("context_volume", 3, "activity", "FLOAT")
+WEEKDAY = spec("context_weekday", 3, "weekday", "STRING", vocabulary="weekday")
+HOUR = spec("context_hour", 3, "hour", "FLOAT", timezone="Europe/Berlin")
 TAGS = spec("user_word", 3, "user", "STRING", vocabulary="word", multi_valued=True)
 
 
@@ -207,6 +219,85 @@ def test_seen_items_are_the_newest_ones():
     assert derive([SEEN], [50], seen=seen)["seen_movie_id"] == [6, 5, 2, 3, 2]
 
 
+@pytest.mark.parametrize(
+    ("one", "values", "expected"),
+    [
+        (DEVICE, ["tv", "phone"], [3, 2, 0]),
+        (DEVICE, [b"tv", None], [3, 1, 0]),
+        (DEVICE, np.array(["radio", "tv"]), [1, 3, 0]),
+        (DEVICE, ("\udcff", 12), [1, 1, 0]),
+        (FLOOR, [12, 3], [3, 1, 0]),
+        (FLOOR, ["12", None], [3, 2, 0]),
+        (FLOOR, np.array([0, 12]), [2, 3, 0]),
+        (RAW_FLOOR, [12, None], [12, 0, 0]),
+        (RAW_FLOOR, ["1", 0], [1, 0, 0]),
+        (VOLUME, [0.5, None], [0.5, 0.0, 0.0]),
+        (VOLUME, ["0.25", 3], [0.25, 3.0, 0.0]),
+        (VOLUME, np.array([1.5, 2.5], np.float32), [1.5, 2.5, 0.0]),
+    ],
+)
+def test_features_of_activities(one, values, expected):
+    activities = {one.field: values, "place": "not looked at"}
+    tensors = derive([one], [50, 7], activities=activities)
+    assert tensors == {one.name: expected}
+
+
+def test_activities_go_with_their_steps():
+    short = spec("context_device", 2, "activity", "STRING", vocabulary="device")
+    activities = {"device": ["radio", "phone", "tv", None], "volume": [1, 2, 3, 4]}
+    assert derive([short, VOLUME], [9, 7, 50, 172], activities=activities) == {
+        "context_device": [3, 1],
+        "context_volume": [2.0, 3.0, 4.0],
+    }
+
+
+# Sunday, 2024-03-31, in Berlin: half past midnight, Saturday in UTC; an hour before
+# clocks are set forward; the moment that they are.
+SUNDAY = [1_711_841_400, 1_711_843_200, 1_711_846_800]
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (WEEKDAY, [3, 2, 2]),
+        (HOUR, [0.0, 1.0, 3.0]),
+        (spec("context_hour", 2, "hour", "INT", vocab_size=24), [0, 1]),
+        (spec("context_hour", 3, "hour", "STRING", vocabulary="hour"), [2, 3, 1]),
+        (spec("context_hour", 3, "hour", "INT", vocabulary="hour"), [2, 3, 1]),
+        (spec("context_day", 3, "weekday", "FLOAT"), [6.0, 7.0, 7.0]),
+        (
+            spec("context_day", 3, "weekday", "INT", vocab_size=8, timezone="UTC"),
+            [6, 7, 7],
+        ),
+        (
+            spec("context_d", 3, "weekday", "INT", vocab_size=8, timezone="Asia/Tokyo"),
+            [7, 7, 7],
+        ),
+    ],
+)
+def test_weekdays_and_hours_are_of_the_local_time(one, expected):
+    tensors = derive([one], [9, 50, 7, 172], timestamps=[0, *SUNDAY])
+    assert tensors == {one.name: expected}
+
+
+def test_an_unknown_time_has_neither_weekday_nor_hour():
+    inputs = [WEEKDAY, HOUR, TIMES]
+    assert derive(inputs, [50, 7], timestamps=[None, SUNDAY[2]]) == {
+        "context_weekday": [1, 2, 0],
+        "context_hour": [0.0, 3.0, 0.0],
+        "context_timestamp": [0.0, float(np.float32(SUNDAY[2])), 0.0],
+    }
+    assert derive(inputs, [50], timestamps=[None])["context_weekday"] == [1, 0, 0]
+
+
+def test_an_empty_history_needs_neither_times_nor_activities():
+    assert derive([DEVICE, WEEKDAY, HOUR], []) == {
+        "context_device": [0, 0, 0],
+        "context_weekday": [0, 0, 0],
+        "context_hour": [0.0, 0.0, 0.0],
+    }
+
+
 RAW_IDS = spec("context_movie_id", 3, "item_id", "INT", vocab_size=182)
 
 
@@ -244,11 +335,112 @@ def test_raw_ids_outside_the_table_are_refused(value):
         ([AGE], {"items": [50], "user": {"age": "old"}}, "user_age: 'old' is not"),
         ([SEEN], {"items": [50], "seen": "50"}, "seen: '50' is not allowed"),
         ([SEEN], {"items": [], "seen": ["x"]}, "seen_movie_id: 'x' is not allowed"),
+        ([IDS], {"items": [50], "ratings": 5}, "ratings: 5 is not allowed. Expected a"),
+        (
+            [DEVICE],
+            {"items": [50]},
+            r"activities: device is missing, which the model looks at\. Expected a "
+            r"value for each item, or None \(not known\)",
+        ),
+        (
+            [DEVICE],
+            {"items": [50], "activities": {"devices": ["tv"]}},
+            "device is miss",
+        ),
+        (
+            [DEVICE, VOLUME],
+            {"items": [50], "activities": {"device": ["tv"]}},
+            "activities: volume is missing",
+        ),
+        (
+            [DEVICE],
+            {"items": [50], "activities": {"device": ["tv", "tv"]}},
+            "2 values of device for 1 items. Expected one for each",
+        ),
+        (
+            [DEVICE],
+            {"items": [], "activities": {"device": ["tv"]}},
+            "1 values of device for 0 items",
+        ),
+        (
+            [DEVICE],
+            {"items": [50, 7], "activities": {"device": "tv"}},
+            "activities: device: 'tv' is not allowed. Expected a list",
+        ),
+        (
+            [DEVICE],
+            {"items": [50], "activities": {"device": None}},
+            "activities: device: None is not allowed. Expected a list",
+        ),
+        (
+            [DEVICE],
+            {"items": [50], "activities": {"device": [["tv"]]}},
+            r"activities: device has \['tv'\]. Expected one value for each item",
+        ),
+        (
+            [FLOOR],
+            {"items": [50], "activities": {"floor": ["top"]}},
+            "context_floor: 'top' is not allowed. Expected a whole number",
+        ),
+        (
+            [FLOOR],
+            {"items": [50], "activities": {"floor": [1.5]}},
+            "context_floor: 1.5 is not allowed. Expected a whole number",
+        ),
+        (
+            [RAW_FLOOR],
+            {"items": [50], "activities": {"floor": [13]}},
+            "context_floor: 13 is not allowed. Expected 0 to 12, the ids that",
+        ),
+        (
+            [RAW_FLOOR],
+            {"items": [50], "activities": {"floor": [-1]}},
+            "context_floor: -1 is not allowed. Expected 0 to 12, the ids that",
+        ),
+        (
+            [VOLUME],
+            {"items": [50], "activities": {"volume": ["loud"]}},
+            "context_volume: 'loud' is not allowed. Expected a number",
+        ),
+        (
+            [VOLUME],
+            {"items": [50], "activities": {"volume": [math.nan]}},
+            "context_volume: nan is not allowed. Expected a number",
+        ),
+        (
+            [HOUR],
+            {"items": [50]},
+            r"timestamps: are missing, of which the model takes the hour\. Expected "
+            r"one for each item, or None \(not known\)",
+        ),
+        ([WEEKDAY], {"items": [50]}, "of which the model takes the weekday"),
+        ([HOUR], {"items": [50], "timestamps": []}, "0 timestamps for 1 items"),
+        (
+            [HOUR],
+            {"items": [50], "timestamps": ["noon"]},
+            "timestamps: 'noon' is not allowed. Expected a whole number",
+        ),
+        (
+            [HOUR],
+            {"items": [50], "timestamps": [1.5]},
+            "timestamps: 1.5 is not allowed",
+        ),
+        (
+            [HOUR],
+            {"items": [50], "timestamps": [-1]},
+            "timestamps: -1 is not allowed. Expected seconds since 1970, before 2100",
+        ),
+        (
+            [WEEKDAY],
+            {"items": [50], "timestamps": [1_700_000_000_000]},
+            "timestamps: 1700000000000 is not allowed. Expected seconds since 1970",
+        ),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused(inputs, history, message):
-    with pytest.raises(RequestError, match=message):
+    with pytest.raises(RequestError, match=message) as caught:
         tensors_from_history(inputs, ITEMS, VOCABULARIES, 3, History(**history))
+    assert "\n" not in str(caught.value)
 
 
 def test_ids_of_text_are_taken_as_they_are():
@@ -271,6 +463,11 @@ COLUMNS: dict[str, Any] = {
     "user_age": [31.0],
     "user_word": np.array([b"writer"], object),
     "label_movie_id": [181],
+    "context_device": np.array([b"tv", b"", b""], object),
+    "context_floor": np.array([12, 0, 0]),
+    "context_volume": np.array([0.5, 0.0, 0.0], np.float32),
+    "context_weekday": np.array([b"7", b"1", b""], object),
+    "context_hour": np.array([23, 0, 0]),
 }
 
 
@@ -292,6 +489,26 @@ def test_an_example_becomes_tensors():
         "user_age": [31.0],
         "user_word": [2],
     }
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (DEVICE, [3, 1, 0]),
+        (spec("context_device", 1, "activity", "STRING", vocabulary="device"), [1]),
+        (FLOOR, [3, 2, 0]),
+        (RAW_FLOOR, [12, 0, 0]),
+        (spec("context_floor", 3, "activity", "INT", vocab_size=12), [0, 0, 0]),
+        (VOLUME, [0.5, 0.0, 0.0]),
+        (WEEKDAY, [2, 4, 0]),
+        (spec("context_weekday", 1, "weekday", "STRING", vocabulary="weekday"), [4]),
+        (HOUR, [23.0, 0.0, 0.0]),
+        (spec("context_hour", 3, "hour", "INT", vocabulary="hour"), [2, 3, 0]),
+        (spec("context_hour", 3, "hour", "INT", vocab_size=24), [23, 0, 0]),
+    ],
+)
+def test_columns_of_activities_are_one_value_a_step(one, expected):
+    assert from_example([one]) == {one.name: expected}
 
 
 def test_padding_is_told_by_the_length_not_by_the_value():
@@ -406,3 +623,66 @@ def test_padding_follows_the_values_and_never_stands_between(history):
     for values in tensors.values():
         real = [value for value in values if value != 0]
         assert values == real + [0] * (len(values) - len(real))
+
+
+ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia")
+ACTIVITY = st.tuples(
+    st.integers(0, 4_102_444_799),
+    st.sampled_from(["phone", "tv", "radio", None]),
+    st.sampled_from([0, 12, 7, None]),
+    st.none() | st.floats(0, 1, width=32, allow_nan=False, allow_subnormal=False),
+)
+
+
+@given(
+    steps=st.lists(ACTIVITY, max_size=8).map(lambda s: sorted(s, key=lambda x: x[0])),
+    max_context_length=st.integers(1, 6),
+    cut=st.integers(0, 3),
+    zone=st.sampled_from(ZONES),
+)
+def test_activities_give_what_their_example_gives(steps, max_context_length, cut, zone):
+    """What is not known stands in the examples as empty text or 0, times as text."""
+    context = steps[-max_context_length:]
+    short = max(1, max_context_length - cut)
+    local = [
+        datetime.datetime.fromtimestamp(time, zoneinfo.ZoneInfo(zone))
+        for time, *_ in context
+    ]
+
+    def padded(values: list[Any], padding: Any) -> list[Any]:
+        return values + [padding] * (max_context_length - len(values))
+
+    columns = {
+        "context_device": padded([(d or "").encode() for _, d, _, _ in context], b""),
+        "context_floor": padded([f or 0 for _, _, f, _ in context], 0),
+        "context_volume": padded([v or 0.0 for *_, v in context], 0.0),
+        "context_weekday": padded([b"%d" % t.isoweekday() for t in local], b""),
+        "context_hour": padded([t.hour for t in local], 0),
+        "context_length": [len(context)],
+    }
+    times = {"timezone": zone}
+    inputs = [
+        spec("context_device", short, "activity", "STRING", vocabulary="device"),
+        spec("context_floor", short, "activity", "INT", vocabulary="floor"),
+        spec("context_volume", max_context_length, "activity", "FLOAT"),
+        spec(
+            "context_weekday", short, "weekday", "STRING", vocabulary="weekday", **times
+        ),
+        spec("context_hour", short, "hour", "INT", vocab_size=24, **times),
+    ]
+    history = History(
+        items=["50"] * len(steps),
+        timestamps=[time for time, *_ in steps],
+        activities={
+            "device": [device for _, device, _, _ in steps],
+            "floor": [floor for _, _, floor, _ in steps],
+            "volume": [volume for *_, volume in steps],
+        },
+    )
+    from_columns = tensors_from_example(inputs, columns, VOCABULARIES)
+    derived = tensors_from_history(
+        inputs, ITEMS, VOCABULARIES, max_context_length, history
+    )
+    assert list(derived) == list(from_columns)
+    for name, tensor in derived.items():
+        np.testing.assert_array_equal(tensor, from_columns[name], err_msg=name)

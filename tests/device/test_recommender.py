@@ -95,6 +95,28 @@ def test_all_inputs_reach_the_model_under_their_names(recommender):
     assert (rated - base, aged - base) == (100.0, 1.0)
 
 
+def test_activities_and_hours_reach_the_model(write_bundle, manifest, tiny_model):
+    # The floor is one of the ids 2 to 6, and takes the place of the item's.
+    floor, hour = manifest["signature"]["inputs"][:2]
+    floor.update(source="activity", field="floor")
+    hour.update(source="hour", timezone="Europe/Berlin")
+    recommender = _FourAtATime(write_bundle(tiny_model))
+    history = ["9", "4711"]
+    told = {
+        "timestamps": [1_700_000_000, 1_700_006_400],  # 23:13 and 1:00 in Berlin
+        "activities": {"floor": [172, None], "place": 5},
+        "user": {"age": 0},
+    }
+    tensors = recommender.tensors(history, **told)
+    assert tensors["context_movie_id"].tolist() == [[3, 1, 0]]
+    assert tensors["context_movie_rating"].tolist() == [[23.0, 1.0, 0.0]]
+    # Item 7 is row 5: 50 for the row, 3 and 1 for the floors, 23 and 1 for the hours.
+    best = recommender.recommend(history, **told)[0]
+    assert (best.id, best.score) == ("7", 78.0)
+    with pytest.raises(RequestError, match="activities: floor is missing"):
+        recommender.recommend(history, timestamps=[0, 0], user={"age": 0})
+
+
 def test_predict_gives_left_out_items_at_the_end(recommender):
     tensors = recommender.tensors(["9"], user={"age": 0}, seen=["9", "7"])
     indices, scores = recommender.predict(tensors)

@@ -72,7 +72,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Steps:
 def test_each_command_tells_what_it_did(steps: Steps) -> None:
     report = json.loads((steps.examples / "ingestion_report.json").read_text())
     out = steps.commands["examples"].out
-    assert "test: 60 examples" in out
+    assert ", test 60, " in out
     assert f"train: {report['examples']['train']:,} examples" in out
     epochs = [
         line

@@ -48,6 +48,8 @@ def test_a_mistake_in_a_real_worker(method: str) -> None:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
+
     message = "the .tflite gate, a [b] 'c': no column d: e"
 
     class Fails(beam.DoFn):
@@ -59,7 +61,7 @@ def test_a_mistake_in_a_real_worker(method: str) -> None:
             raise UserError(message)
             yield
 
-    options = PipelineOptions(["--direct_running_mode=in_memory"])
+    options = PipelineOptions(list(DEFAULT_BEAM_ARGS))
     with pytest.raises(Exception) as error, beam.Pipeline(options=options) as pipeline:
         _ = pipeline | beam.Create([1]) | "Do [this]" >> beam.ParDo(Fails())
     assert "Do [this]" in str(error.value)

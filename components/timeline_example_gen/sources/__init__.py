@@ -2,76 +2,107 @@
 
 from __future__ import annotations
 
-from components.timeline_example_gen import storage
+from dataclasses import dataclass
+from typing import Any
+
+from components.timeline_example_gen import inputs, spans, storage
 from components.timeline_example_gen.sources import (
     csv_source,
+    json_lines_source,
+    mapped_source,
+    movielens,
     movielens_100k,
     movielens_csv,
     movielens_dat,
+    parquet_source,
 )
+from components.timeline_example_gen.sources.derived import with_derived_fields
 from components.timeline_example_gen.sources.source import Source
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
-# The file that tells each kind.
-_TELLTALE: dict[int, str] = {
-    pb.MOVIELENS_100K: movielens_100k.FILES[0],
-    pb.MOVIELENS_DAT: movielens_dat.FILES[0],
-    pb.MOVIELENS_CSV: movielens_csv.FILES[0],
+_MOVIELENS: dict[int, Any] = {
+    pb.MOVIELENS_100K: (movielens_100k.WANTED, movielens_100k.MovieLens100K),
+    pb.MOVIELENS_DAT: (movielens_dat.WANTED, movielens_dat.MovieLensDat),
+    pb.MOVIELENS_CSV: (movielens_csv.WANTED, movielens_csv.MovieLensCsv),
+}
+_MAPPED: dict[int, Any] = {
+    pb.CSV: (csv_source.DEFAULT_FILE, csv_source.CsvSource),
+    pb.JSON_LINES: (json_lines_source.DEFAULT_FILE, json_lines_source.JsonLinesSource),
+    pb.PARQUET: (parquet_source.DEFAULT_FILE, parquet_source.ParquetSource),
+}
+_ENDINGS = {
+    ".jsonl": pb.JSON_LINES,
+    ".ndjson": pb.JSON_LINES,
+    ".parquet": pb.PARQUET,
 }
 
 
-def open_source(config: pb.RecommenderConfig, folder: str) -> Source:
+@dataclass(frozen=True)
+class OpenedSource:
+    """Logs that were found.
+
+    Attributes:
+      source: reads them.
+      window: the spans that they are of, if there are spans.
+    """
+
+    source: Source
+    window: spans.Window | None
+
+    @property
+    def span(self) -> int:
+        """The newest span; 0 where there are none."""
+        return self.window.newest if self.window else 0
+
+
+def open_source(config: pb.RecommenderConfig, folder: str) -> OpenedSource:
     """The logs in a folder, of the kind that `data.source` says or file names tell.
 
     Raises:
-      UserError: if the folder or one of the files is missing, or file names tell no
-        kind, or more than one.
+      UserError: if the folder, one of the files or a span is missing, or file names
+        tell no kind, or more than one.
     """
     if not storage.is_folder(folder):
         raise UserError(f"the data folder {folder} does not exist")
-    kind: int = config.data.source
-    if kind == pb.AUTO:
-        kind = pb.CSV if config.data.HasField("csv") else _detect(folder)
-    source = _make(kind, config, folder)
-    for path in (*source.activity_files, *source.table_files):
-        if not storage.is_file(path):
-            raise UserError(
-                f"{path} does not exist. Expected for data.source {source.kind}; the "
-                f"folder holds {_listing(folder)}"
-            )
-    return source
-
-
-def _detect(folder: str) -> int:
-    names = storage.list_files(folder)
-    found = [kind for kind, name in _TELLTALE.items() if name in names]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        kinds = " and ".join(pb.Source.Name(kind) for kind in found)
-        raise UserError(f"{folder} holds {kinds}: choose one with data.source")
-    expected = ", ".join(_TELLTALE.values())
-    raise UserError(
-        f"{folder} holds none of {expected}, but {_listing(folder)}: for files of "
-        "another kind name their columns in data.csv"
+    data = config.data
+    kind = _kind(data, folder)
+    name = pb.Source.Name(kind)
+    derived = list(data.derived_fields)
+    if kind in _MOVIELENS:
+        wanted, make = _MOVIELENS[kind]
+        found = inputs.find_inputs(data, folder, wanted, name)
+        source = make(found)
+        given = {one.field for one in derived}
+        derived += [d for d in movielens.DERIVED_FIELDS if d.field not in given]
+    else:
+        default, make = _MAPPED[kind]
+        wanted = mapped_source.wanted_files(data.files, default)
+        found = inputs.find_inputs(data, folder, wanted, name)
+        item_field = features.item_field(config)
+        source = make(data.files, item_field, data.timezone, found)
+    return OpenedSource(
+        with_derived_fields(source, derived, data.timezone), found.window
     )
 
 
-def _make(kind: int, config: pb.RecommenderConfig, folder: str) -> Source:
-    names = storage.list_files(folder)
-    if kind == pb.MOVIELENS_100K:
-        return movielens_100k.MovieLens100K(folder, movielens_100k.USERS in names)
-    if kind == pb.MOVIELENS_DAT:
-        return movielens_dat.MovieLensDat(folder, movielens_dat.USERS in names)
-    if kind == pb.MOVIELENS_CSV:
-        return movielens_csv.MovieLensCsv(folder)
-    item_field = features.item_field(config)
-    return csv_source.csv_source(folder, config.data.csv, item_field)
-
-
-def _listing(folder: str) -> str:
-    names = storage.list_files(folder)
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    return shown or "no file"
+def _kind(data: pb.DataConfig, folder: str) -> int:
+    if data.source != pb.AUTO:
+        return int(data.source)
+    if data.HasField("files"):
+        name = next(iter(data.files.activities_files), "").removesuffix(".gz")
+        found = [kind for ending, kind in _ENDINGS.items() if name.endswith(ending)]
+        return found[0] if found else pb.CSV
+    telltale = {kind: w.activities[0] for kind, (w, _) in _MOVIELENS.items()}
+    kinds = [k for k, name in telltale.items() if inputs.there_is(data, folder, name)]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        names = " and ".join(pb.Source.Name(kind) for kind in kinds)
+        raise UserError(f"{folder} holds {names}: choose one with data.source")
+    expected = ", ".join(telltale.values())
+    raise UserError(
+        f"{folder} holds none of {expected}, but {inputs.listing(folder)}: for files "
+        "of another kind name their columns in data.files"
+    )

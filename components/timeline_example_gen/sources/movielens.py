@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
-
+from components.timeline_example_gen.sources import cells
 from components.timeline_example_gen.sources.source import Field, Role
 from configs import recommender_pb2 as pb
 
 ITEM_FIELDS = (
     Field("movie_id", Role.ITEM_ID, pb.INT),
     Field("movie_rating", Role.VALUE, pb.FLOAT),
-    Field("movie_year", Role.ITEM, pb.INT),
     Field("movie_genre", Role.ITEM, pb.STRING, multi_valued=True),
     Field("title", Role.ITEM, pb.STRING),
 )
+# Of u.data and ratings.dat.
+COLUMNS = {cells.USER: 0, cells.ITEM: 1, cells.VALUE: 2, cells.TIMESTAMP: 3}
 NO_GENRES = "(no genres listed)"
-
-# Also the first year of a series, "(2005-2013)" or "(2005-)", hyphen or en dash.
-_YEAR = re.compile("\\((\\d{4})(?:[-\u2013]\\d{0,4})?\\)\\s*$")
-
-
-def year(title: str) -> str | None:
-    """The year at the end of a title, if there is one."""
-    match = _YEAR.search(title)
-    return match.group(1) if match else None
+# The year stands at the end of the title.
+DERIVED_FIELDS = (
+    pb.DerivedField(field="movie_year", derivation=pb.YEAR_IN_TEXT, from_field="title"),
+)
 
 
 def genres(text: str) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.timeline_example_gen import storage
-from components.timeline_example_gen.sources import delimited, movielens, tables
+from components.timeline_example_gen.inputs import Inputs, Wanted
+from components.timeline_example_gen.sources import delimited, movielens, tables, text
 from components.timeline_example_gen.sources.source import (
     ActivityBlock,
+    ActivityTypes,
     Field,
     Role,
     Table,
@@ -16,10 +17,10 @@ from components.timeline_example_gen.sources.source import (
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
-FILES = ("u.data", "u.item", "u.genre")
-USERS = "u.user"
+DATA, ITEM, GENRE, USERS = "u.data", "u.item", "u.genre", "u.user"
+WANTED = Wanted((DATA,), tables=(ITEM, GENRE), optional_tables=(USERS,))
 
-_ACTIVITIES = delimited.Layout(separator=b"\t", columns=4)
+_ACTIVITIES = delimited.Layout(separator=b"\t", columns=4, index=movielens.COLUMNS)
 _USER_FIELDS = (
     Field("age", Role.USER, pb.INT),
     Field("gender", Role.USER, pb.STRING),
@@ -31,35 +32,33 @@ _FIRST_GENRE = 5  # After id, title, release, video release and address.
 
 @dataclass(frozen=True)
 class MovieLens100K:
-    """The set in one folder.
+    """The set.
 
     Attributes:
-      folder: its path.
-      has_users: whether there is a user table.
+      inputs: the files that were found.
     """
 
-    folder: str
-    has_users: bool
+    inputs: Inputs
     kind: str = "MOVIELENS_100K"
     has_item_table: bool = True
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return movielens.ITEM_FIELDS + (_USER_FIELDS if self.has_users else ())
+        has_users = USERS in self.inputs.tables
+        return movielens.ITEM_FIELDS + (_USER_FIELDS if has_users else ())
 
     @property
     def activity_files(self) -> tuple[str, ...]:
-        return (storage.join(self.folder, "u.data"),)
+        return self.inputs.activities
 
     @property
     def table_files(self) -> tuple[str, ...]:
-        names = ["u.item", "u.genre"] + ([USERS] if self.has_users else [])
-        return tuple(storage.join(self.folder, name) for name in names)
+        return tuple(self.inputs.tables.values())
 
     def read_activities(
-        self, path: str, item_type: int, whole_values: bool
+        self, path: str, types: ActivityTypes
     ) -> Iterator[ActivityBlock]:
-        return delimited.read_activities(path, _ACTIVITIES, item_type, whole_values)
+        return delimited.read_activities(path, _ACTIVITIES, types)
 
     def read_items(self) -> Table:
         names = self._genre_names()
@@ -70,10 +69,9 @@ class MovieLens100K:
 
         layout = tables.TableLayout("item", b"|", columns=_FIRST_GENRE + len(names))
         return tables.read_table(
-            storage.join(self.folder, "u.item"),
+            self.inputs.tables[ITEM],
             layout,
             fields={
-                "movie_year": lambda cells: movielens.year(cells[1]),
                 "movie_genre": genres,
                 "title": tables.column(1),
             },
@@ -81,19 +79,19 @@ class MovieLens100K:
         )
 
     def read_users(self) -> Table | None:
-        if not self.has_users:
+        if USERS not in self.inputs.tables:
             return None
         return tables.read_table(
-            storage.join(self.folder, USERS),
+            self.inputs.tables[USERS],
             tables.TableLayout("user", b"|", columns=5),
             fields={f.name: tables.column(i) for i, f in enumerate(_USER_FIELDS, 1)},
         )
 
     def _genre_names(self) -> list[str]:
         """The genres in the order of u.item's flags."""
-        path = storage.join(self.folder, "u.genre")
+        path = self.inputs.tables[GENRE]
         names: dict[int, str] = {}
-        for line, row in enumerate(tables.read_text(path, None).splitlines(), 1):
+        for line, row in enumerate(text.read_utf8(path, None).splitlines(), 1):
             if not row:
                 continue
             name, _, index = row.decode("utf-8").partition("|")

@@ -5,60 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.timeline_example_gen import storage
+from components.timeline_example_gen.inputs import Inputs, Wanted
 from components.timeline_example_gen.sources import (
+    cells,
     csv_source,
     delimited,
     movielens,
     tables,
 )
-from components.timeline_example_gen.sources.source import ActivityBlock, Field, Table
+from components.timeline_example_gen.sources.source import (
+    ActivityBlock,
+    ActivityTypes,
+    Field,
+    Table,
+)
 
-FILES = ("ratings.csv", "movies.csv")
+RATINGS, MOVIES = "ratings.csv", "movies.csv"
+WANTED = Wanted((RATINGS,), tables=(MOVIES,))
 
 _ENCODING = "utf-8"
 
 
 @dataclass(frozen=True)
 class MovieLensCsv:
-    """The set in one folder.
+    """The set.
 
     Attributes:
-      folder: its path.
+      inputs: the files that were found.
     """
 
-    folder: str
+    inputs: Inputs
     kind: str = "MOVIELENS_CSV"
     fields: tuple[Field, ...] = movielens.ITEM_FIELDS
     has_item_table: bool = True
 
     @property
     def activity_files(self) -> tuple[str, ...]:
-        return (storage.join(self.folder, "ratings.csv"),)
+        return self.inputs.activities
 
     @property
     def table_files(self) -> tuple[str, ...]:
-        return (storage.join(self.folder, "movies.csv"),)
+        return tuple(self.inputs.tables.values())
 
     def read_activities(
-        self, path: str, item_type: int, whole_values: bool
+        self, path: str, types: ActivityTypes
     ) -> Iterator[ActivityBlock]:
         names = ["userId", "movieId", "rating", "timestamp"]
         header, index = csv_source.find_columns(path, names, b",", _ENCODING)
         layout = delimited.Layout(
             separator=b",",
             columns=len(header),
-            user=index["userId"],
-            item=index["movieId"],
-            timestamp=index["timestamp"],
-            value=index["rating"],
+            index={
+                cells.USER: index["userId"],
+                cells.ITEM: index["movieId"],
+                cells.TIMESTAMP: index["timestamp"],
+                cells.VALUE: index["rating"],
+            },
             header=True,
             quotes=True,
         )
-        return delimited.read_activities(path, layout, item_type, whole_values)
+        return delimited.read_activities(path, layout, types)
 
     def read_items(self) -> Table:
-        path = storage.join(self.folder, "movies.csv")
+        path = self.inputs.tables[MOVIES]
         names = ["movieId", "title", "genres"]
         header, index = csv_source.find_columns(path, names, b",", _ENCODING)
         layout = tables.TableLayout(
@@ -75,7 +84,6 @@ class MovieLensCsv:
             path,
             layout,
             fields={
-                "movie_year": lambda cells: movielens.year(cells[title]),
                 "movie_genre": lambda cells: movielens.genres(cells[genres]),
                 "title": tables.column(title),
             },

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.timeline_example_gen import storage
+from components.timeline_example_gen.inputs import Inputs, Wanted
 from components.timeline_example_gen.sources import delimited, movielens, tables
 from components.timeline_example_gen.sources.source import (
     ActivityBlock,
+    ActivityTypes,
     Field,
     Role,
     Table,
 )
 from configs import recommender_pb2 as pb
 
-FILES = ("ratings.dat", "movies.dat")
-USERS = "users.dat"
+RATINGS, MOVIES, USERS = "ratings.dat", "movies.dat", "users.dat"
+WANTED = Wanted((RATINGS,), tables=(MOVIES,), optional_tables=(USERS,))
 
 _SEPARATOR = b"::"
-_ACTIVITIES = delimited.Layout(separator=_SEPARATOR, columns=4)
+_ACTIVITIES = delimited.Layout(separator=_SEPARATOR, columns=4, index=movielens.COLUMNS)
 _USER_FIELDS = (
     Field("gender", Role.USER, pb.STRING),
     Field("age", Role.USER, pb.INT),
@@ -30,42 +31,39 @@ _USER_FIELDS = (
 
 @dataclass(frozen=True)
 class MovieLensDat:
-    """The set in one folder.
+    """The set.
 
     Attributes:
-      folder: its path.
-      has_users: whether there is a user table.
+      inputs: the files that were found.
     """
 
-    folder: str
-    has_users: bool
+    inputs: Inputs
     kind: str = "MOVIELENS_DAT"
     has_item_table: bool = True
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return movielens.ITEM_FIELDS + (_USER_FIELDS if self.has_users else ())
+        has_users = USERS in self.inputs.tables
+        return movielens.ITEM_FIELDS + (_USER_FIELDS if has_users else ())
 
     @property
     def activity_files(self) -> tuple[str, ...]:
-        return (storage.join(self.folder, "ratings.dat"),)
+        return self.inputs.activities
 
     @property
     def table_files(self) -> tuple[str, ...]:
-        names = ["movies.dat"] + ([USERS] if self.has_users else [])
-        return tuple(storage.join(self.folder, name) for name in names)
+        return tuple(self.inputs.tables.values())
 
     def read_activities(
-        self, path: str, item_type: int, whole_values: bool
+        self, path: str, types: ActivityTypes
     ) -> Iterator[ActivityBlock]:
-        return delimited.read_activities(path, _ACTIVITIES, item_type, whole_values)
+        return delimited.read_activities(path, _ACTIVITIES, types)
 
     def read_items(self) -> Table:
         return tables.read_table(
-            storage.join(self.folder, "movies.dat"),
+            self.inputs.tables[MOVIES],
             tables.TableLayout("item", _SEPARATOR, columns=3),
             fields={
-                "movie_year": lambda cells: movielens.year(cells[1]),
                 "movie_genre": lambda cells: movielens.genres(cells[2]),
                 "title": tables.column(1),
             },
@@ -73,10 +71,10 @@ class MovieLensDat:
         )
 
     def read_users(self) -> Table | None:
-        if not self.has_users:
+        if USERS not in self.inputs.tables:
             return None
         return tables.read_table(
-            storage.join(self.folder, USERS),
+            self.inputs.tables[USERS],
             tables.TableLayout("user", _SEPARATOR, columns=5),
             fields={f.name: tables.column(i) for i, f in enumerate(_USER_FIELDS, 1)},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ class Role(enum.Enum):
     ITEM_ID = "item id"
     ITEM = "item"
     VALUE = "value"
+    ACTIVITY = "activity"
     USER = "user"
 
 
@@ -31,12 +32,14 @@ class Field:
       role: what it belongs to.
       natural: the ``pb.FeatureType`` of its column unless a feature says another.
       multi_valued: whether there are several values, e.g. the genres of a movie.
+      derivation: ``pb.Derivation`` of a field that is worked out from another.
     """
 
     name: str
     role: Role
     natural: int
     multi_valued: bool = False
+    derivation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ class ActivityBlock:
 
     Attributes:
       activities: ``user`` and ``item`` (int64 or large_binary in UTF-8), ``timestamp``
-        (int64, seconds) and, where there is one, ``value`` (float64).
+        (int64, milliseconds) and, where there are such, ``value`` (float64), ``type``
+        (large_binary) and ``field_<name>`` (int64, float64 or large_binary).
       count: the rows they were read from.
     """
 
@@ -129,8 +133,26 @@ class Table:
     count: RowCount
 
 
+@dataclass(frozen=True)
+class ActivityTypes:
+    """How the columns of activities are wanted; rows that do not fit are rejected.
+
+    Attributes:
+      item: ``pb.INT`` or ``pb.STRING``.
+      whole_values: whether values must be integers.
+      fields: ``pb.FeatureType`` of the activities' own fields, by name.
+    """
+
+    item: int
+    whole_values: bool = False
+    fields: Mapping[str, int] = field(default_factory=dict)
+
+
+FIELD_COLUMN = "field_"
+
+
 class Source(Protocol):
-    """A kind of log in one folder."""
+    """A kind of log."""
 
     @property
     def kind(self) -> str:
@@ -153,15 +175,13 @@ class Source(Protocol):
         """Whether the catalogue is a table; else it is the items of the log."""
 
     def read_activities(
-        self, path: str, item_type: int, whole_values: bool
+        self, path: str, types: ActivityTypes
     ) -> Iterator[ActivityBlock]:
         """Reads one of the logs, block by block.
 
         Args:
           path: one of `activity_files`.
-          item_type: ``pb.INT`` or ``pb.STRING``: how the items are wanted. Rows whose
-            item is no integer are rejected in the first case.
-          whole_values: reject rows whose value is no integer.
+          types: of the columns.
         """
 
     def read_items(self) -> Table | None:

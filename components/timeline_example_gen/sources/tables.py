@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from components.timeline_example_gen import storage
-from components.timeline_example_gen.sources import delimited
+from components.timeline_example_gen.sources import delimited, text
+from components.timeline_example_gen.sources.cells import NOT_UTF8, is_utf8
 from components.timeline_example_gen.sources.source import RowCount, Sample, Table
-from configs.errors import UserError
 
 Cells = Sequence[str]
 Extractor = Callable[[Cells], "str | Sequence[str] | None"]
@@ -58,26 +57,60 @@ def read_table(
       UserError: if the file's encoding is not known.
     """
     count = RowCount()
+    return collect(
+        path,
+        layout.what,
+        _rows(path, layout, count),
+        count,
+        key=lambda cells: cells[layout.key],
+        fields=fields,
+        title=title,
+        integer_keys=layout.integer_keys,
+    )
+
+
+def collect(
+    path: str,
+    what: str,
+    rows: Iterable[tuple[int, bytes, Any]],
+    count: RowCount,
+    *,
+    key: Callable[[Any], str],
+    fields: Mapping[str, Callable[[Any], str | Sequence[str] | None]],
+    title: Callable[[Any], str] | None = None,
+    integer_keys: bool = False,
+) -> Table:
+    """Makes a table of rows; those with a key of no use are counted and left out.
+
+    Args:
+      path: of the file.
+      what: what a row is, for messages.
+      rows: line, text and content of each.
+      count: gets the rejected rows.
+      key: gets the key from a row's content.
+      fields: how to get each field.
+      title: how to get the title, if there is one.
+      integer_keys: whether keys are integers by the format.
+    """
     keys: list[str] = []
     lines: list[int] = []
     columns: dict[str, list] = {name: [] for name in fields}
     titles: list[str] = []
     seen = set[str]()
-    for line, text, cells in _rows(path, layout, count):
-        key = cells[layout.key]
-        if layout.integer_keys:
-            key = _canonical_integer(key)
-        problem = _key_problem(cells[layout.key], key, seen, layout.what)
+    for line, row, content in rows:
+        given = key(content)
+        wanted = _canonical_integer(given) if integer_keys else given
+        problem = _key_problem(given, wanted, seen, what)
         if problem:
-            count.reject(problem, 1, [Sample.of(line, text)])
+            count.reject(problem, 1, [Sample.of(line, row)])
             continue
-        seen.add(key)
-        keys.append(key)
+        seen.add(wanted)
+        keys.append(wanted)
         lines.append(line)
         for name, extract in fields.items():
-            columns[name].append(extract(cells))
+            columns[name].append(extract(content))
         if title is not None:
-            titles.append(title(cells))
+            titles.append(title(content))
     return Table(
         file=path,
         keys=keys,
@@ -98,33 +131,13 @@ def several(index: int, separator: str) -> Callable[[Cells], Sequence[str]]:
     return lambda cells: [v for v in cells[index].split(separator) if v]
 
 
-def read_text(path: str, encoding: str | None) -> bytes:
-    """The content of a file as UTF-8 without a byte-order mark.
-
-    Args:
-      path: of the file.
-      encoding: None: UTF-8 if the content is valid UTF-8, else Latin-1, in which the
-        older MovieLens sets are.
-    """
-    content = storage.read_bytes(path)
-    if encoding is None:
-        encoding = "utf-8" if delimited.is_utf8(content) else "latin-1"
-    try:
-        name = codecs.lookup(encoding).name
-    except LookupError as error:
-        raise UserError(delimited.unknown_encoding(encoding)) from error
-    if name in ("utf-8", "utf-8-sig", "ascii"):
-        return content.removeprefix(codecs.BOM_UTF8)
-    # Bytes that the encoding does not know come out as no UTF-8, for row by row.
-    text = content.decode(name, "surrogateescape")
-    return text.encode("utf-8", "surrogateescape")
-
-
 def _rows(
     path: str, layout: TableLayout, count: RowCount
 ) -> Iterator[tuple[int, bytes, list[str]]]:
     """Rows with the right number of columns, with the line and text of each."""
-    lines = [line + b"\n" for line in read_text(path, layout.encoding).split(b"\n")]
+    lines = [
+        line + b"\n" for line in text.read_utf8(path, layout.encoding).split(b"\n")
+    ]
     if lines[-1] == b"\n":
         lines.pop()
     first = 2 if layout.header else 1
@@ -134,13 +147,13 @@ def _rows(
         if layout.quotes
         else _plain_records(lines, first, layout.separator, count)
     )
-    for line, text, cells in records:
+    for line, row, cells in records:
         if len(cells) != layout.columns:
-            count.reject(delimited.WRONG_COLUMNS, 1, [Sample.of(line, text)])
-        elif not all(map(delimited.is_utf8, cells)):
-            count.reject(delimited.NOT_UTF8, 1, [Sample.of(line, text)])
+            count.reject(delimited.WRONG_COLUMNS, 1, [Sample.of(line, row)])
+        elif not all(map(is_utf8, cells)):
+            count.reject(NOT_UTF8, 1, [Sample.of(line, row)])
         else:
-            yield line, text, [cell.decode("utf-8") for cell in cells]
+            yield line, row, [cell.decode("utf-8") for cell in cells]
 
 
 def _plain_records(

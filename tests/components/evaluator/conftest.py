@@ -180,6 +180,7 @@ def run_gate() -> Callable[..., Gate]:
     from tfx.utils import proto_utils
 
     from components.evaluator.component import Evaluator
+    from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
 
     def artifact(kind: type[types.Artifact], uri: Path) -> Any:
         result = kind()
@@ -236,7 +237,7 @@ def run_gate() -> Callable[..., Gate]:
             for key, value in component.exec_properties.items()
         }
         context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--direct_running_mode=in_memory"],
+            beam_pipeline_args=list(DEFAULT_BEAM_ARGS),
             tmp_dir=str(folder / "tmp"),
             unique_id="1",
         )

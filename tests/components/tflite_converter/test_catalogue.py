@@ -146,3 +146,46 @@ def test_input_specs_tell_the_device_how_to_feed(config: pb.RecommenderConfig) -
     assert by_name["context_score"]["vocabulary"] is None
     assert by_name["user_age"]["role"] == "user"
     assert by_name["seen_item"]["length"] == 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ({"source": "activity"}, {"source": "activity"}),
+        (
+            {"source": "weekday", "timezone": "Europe/Berlin"},
+            {"source": "weekday", "timezone": "Europe/Berlin"},
+        ),
+        ({"source": "hour", "timezone": "UTC"}, {"source": "hour", "timezone": "UTC"}),
+        # Of no other source is the time zone told.
+        ({"source": "value", "timezone": "UTC"}, {"source": "value"}),
+    ],
+)
+def test_input_specs_of_activities(
+    kind: dict[str, str], expected: dict[str, str]
+) -> None:
+    config = loader.parse_config(
+        """
+        input {
+          activity_feature_groups {
+            features { feature_name: "context_hour" feature_type: INT vocab_size: 24
+                       embedding_dim: 2 feature_length: 3 }
+          }
+          label_feature { feature_name: "label_item" embedding_dim: 2 }
+        }
+        """
+    )
+    kinds = {"context_hour": {"multi_valued": False, **kind}}
+    [spec] = manifest.input_specs(config, {"context_hour": 24, "label_item": 5}, kinds)
+    assert spec == {
+        "name": "context_hour",
+        "dtype": "int32",
+        "length": 3,
+        "role": "context",
+        "field": "hour",
+        "feature_type": "INT",
+        "multi_valued": False,
+        "vocabulary": None,
+        "vocab_size": 24,
+        **expected,
+    }

@@ -32,7 +32,7 @@ label_feature { feature_name: "label_item" embedding_dim: 4 }
 
 def _config(make_config: Callable[..., pb.RecommenderConfig]) -> pb.RecommenderConfig:
     config = make_config(INPUT)
-    config.data.csv.item_column = "item"
+    config.data.files.item_column = "item"
     return config
 
 
@@ -60,6 +60,7 @@ def test_a_pipeline_of_this_component_alone(
     from tfx.types import standard_artifacts
 
     from components.timeline_example_gen import TimelineExampleGen
+    from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
 
     data = tmp_path / "data"
     data.mkdir()
@@ -72,7 +73,6 @@ def test_a_pipeline_of_this_component_alone(
             data=str(data),
             fingerprint=fingerprint,
             code_digest="0",
-            span=7,
         )
         tfx.orchestration.LocalDagRunner().run(
             tfx.dsl.Pipeline(
@@ -85,7 +85,7 @@ def test_a_pipeline_of_this_component_alone(
                     )
                 ),
                 enable_cache=True,
-                beam_pipeline_args=["--direct_running_mode=in_memory"],
+                beam_pipeline_args=list(DEFAULT_BEAM_ARGS),
             )
         )
 
@@ -107,7 +107,7 @@ def test_a_pipeline_of_this_component_alone(
     )
     with store as handler:
         (artifact,) = handler.store.get_artifacts_by_type("Examples")
-    assert artifact.properties["span"].int_value == 7
+    assert artifact.properties["span"].int_value == 0
     splits = json.loads(artifact.properties["split_names"].string_value)
     assert splits == ["train", "eval", "test", "catalogue"]
     wrapped = standard_artifacts.Examples()
@@ -138,7 +138,7 @@ def test_a_users_mistake_keeps_its_type(
     properties = {
         "config": config_to_text(_config(make_config)),
         "data": str(tmp_path),
-        "span": 0.0,
+        "span": "latest",
     }
     with pytest.raises(UserError, match="line 14: item is empty: 'd,,9'"):
         Executor().Do({}, {"examples": [examples]}, properties)

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from components.timeline_example_gen.generate import generate_examples
+from components.timeline_example_gen.generate import (
+    DEFAULT_BEAM_ARGS,
+    generate_examples,
+)
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
@@ -171,10 +174,22 @@ def test_filters(
     report, examples = generate(config, write_dat(ratings, MOVIES))
     assert report["filters"] == {
         "min_rating": 3.0,
-        "activities_below_min_rating": 2,
+        "activity_types": [],
+        "repeated_activities": "KEEP_ALL",
         "min_timeline_length": 3,
+        "max_timeline_length": 0,
+        "window_stride": 1,
+        "max_windows_per_user": 0,
+    }
+    assert report["left_out"] == {
+        "activities_below_min_rating": 2,
+        "activities_of_other_types": 0,
+        "repeated_activities": 0,
         "short_timelines": 1,
         "activities_of_short_timelines": 2,
+        "long_timelines": 0,
+        "activities_of_long_timelines": 0,
+        "train_windows": 0,
     }
     # Of user 1 three activities are left, which give no train example.
     assert set(_by_position(examples["train"])) == {(b"4", 1)}
@@ -227,9 +242,12 @@ def test_the_report(
     assert report["split"]["train_is_later_than_held_out"] is True
     assert report["split"]["labels"]["eval"] == {
         "users": 3,
+        "items": 3,
         "first_timestamp": 2,
         "last_timestamp": 103,
     }
+    assert report["split"]["users_trained_later_than_held_out"] == 0
+    assert report["spans"] is None
     assert {
         "name": "movie_genre",
         "role": "item",
@@ -242,7 +260,7 @@ def test_temporal_split_by_timestamps(
     make_config: MakeConfig, write_dat: WriteDat, generate: Generate
 ) -> None:
     ratings = [(user, 10 * user + t, 3, t) for user in (1, 2) for t in range(1, 11)]
-    config = make_config(split=pb.TEMPORAL, train_end_timestamp=8, eval_end_timestamp=9)
+    config = make_config(split=pb.TEMPORAL, train_end="8", eval_end="9")
     report, examples = generate(config, write_dat(ratings))
     assert {e["label_timestamp"][0] for e in examples["eval"]} == {9}
     assert {e["label_timestamp"][0] for e in examples["test"]} == {10}
@@ -251,7 +269,7 @@ def test_temporal_split_by_timestamps(
     assert max(t for e in train for t in e["context_timestamp"]) == 7
     assert examples["eval"][0]["context_timestamp"] == [6, 7, 8]
     assert report["split"]["train_is_later_than_held_out"] is False
-    assert report["split"]["train_end_timestamp"] == 8
+    assert report["split"]["train_end"] == 8
 
 
 @pytest.mark.parametrize("num_shards", [1, 3])
@@ -266,7 +284,7 @@ def test_temporal_split_by_fraction_leaks_nothing(
     assert {e["label_timestamp"][0] for e in held_out} == {9, 10}
     for example in examples["train"]:
         assert max(example["context_timestamp"] + example["label_timestamp"]) <= 8
-    assert report["split"]["eval_end_timestamp"] == 9
+    assert report["split"]["eval_end"] == 9
     assert report["examples"]["train"] == 70
 
 
@@ -312,7 +330,11 @@ def test_the_same_bytes_from_shuffled_lines_and_several_workers(
     rng.shuffle(ratings)
     rng.shuffle(movies)
     data = write_dat(ratings, movies, folder="shuffled")
-    threads = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    threads = [
+        DEFAULT_BEAM_ARGS[0],
+        "--direct_running_mode=multi_threading",
+        "--direct_num_workers=2",
+    ]
     generate_examples(
         config, data, str(tmp_path / "second"), beam_pipeline_args=threads
     )
@@ -354,7 +376,7 @@ def test_csv_without_any_table(
     make_config: MakeConfig, generate: Generate, tmp_path: Path
 ) -> None:
     config = make_config(CSV_INPUT)
-    config.data.csv.item_column = "item"
+    config.data.files.item_column = "item"
     lines = ["user_id,item,timestamp"]
     lines += [f'"u, {user}",sku-{t % 3},{t}' for user in "ab" for t in range(4)]
     (tmp_path / "activities.csv").write_text("\n".join(lines))
@@ -377,12 +399,12 @@ def test_csv_without_any_table(
         ({}, [*RATINGS[:-1], (3, 11, "good", 2)],
          r"line 10: rating is not a number: '3::11::good::2'"),
         ({}, [*RATINGS, (1, 2, 3)], "line 11: wrong number of columns"),
-        ({}, [*RATINGS, (1, 2, 3, -4)], "line 11: timestamp is not in seconds"),
+        ({}, [*RATINGS, (1, 2, 3, -4)], "line 11: timestamp is not between"),
         ({"min_rating": 9}, RATINGS, r"data\.min_rating: 9 leaves no activity"),
         ({"min_timeline_length": 9}, RATINGS,
          r"data\.min_timeline_length: no user has 9"),
         ({}, RATINGS[5:], "LEAVE_ONE_OUT: no example for train"),
-        ({"split": pb.TEMPORAL, "train_end_timestamp": 200, "eval_end_timestamp": 300},
+        ({"split": pb.TEMPORAL, "train_end": "200", "eval_end": "300"},
          RATINGS, "TEMPORAL: no example for eval"),
     ],
 )  # fmt: skip
@@ -476,7 +498,7 @@ def test_labels_that_would_be_cut_although_contexts_are_not(
 
 def test_min_rating_needs_a_value(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config(CSV_INPUT, min_rating=3)
-    config.data.csv.item_column = "item"
+    config.data.files.item_column = "item"
     (tmp_path / "activities.csv").write_text("user_id,item,timestamp\n")
     with pytest.raises(UserError, match=r"data\.min_rating: 3 is not allowed"):
         generate_examples(config, str(tmp_path), str(tmp_path / "out"))

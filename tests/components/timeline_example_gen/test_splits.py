@@ -99,3 +99,36 @@ def test_cuts_are_the_first_seconds_with_enough_before(
             if 20 * sum(s <= t for s in timestamps) >= parts * len(timestamps)
         ]
         assert cut == enough[0]
+
+
+def test_by_user_keeps_users_whole_and_has_about_the_shares_asked_for() -> None:
+    users = np.random.default_rng(1).integers(0, 2**63, 20_000).astype(np.uint64)
+    once = splits.by_user(np.ones(20_000, np.int64), users, 0.7, seed=3)
+    share = np.bincount(once, minlength=3) / 20_000
+    np.testing.assert_allclose(share, [0.7, 0.15, 0.15], atol=0.01)
+    again = splits.by_user(np.ones(20_000, np.int64), users[::-1], 0.7, seed=3)
+    np.testing.assert_array_equal(again, once[::-1])
+    other = splits.by_user(np.ones(20_000, np.int64), users, 0.7, seed=4)
+    assert (other != once).mean() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("stride", "most", "kept"),
+    [
+        (1, 0, [1, 2, 3, 4, 7]),
+        (2, 0, [2, 4, 7]),
+        (3, 0, [1, 4, 7]),
+        (1, 2, [3, 4, 7]),
+        (2, 1, [4, 7]),
+        (9, 9, [4, 7]),
+    ],
+)
+def test_train_is_thinned_from_the_newest(
+    stride: int, most: int, kept: list[int]
+) -> None:
+    split = np.array([NO_EXAMPLE, *[TRAIN] * 4, EVAL, NO_EXAMPLE, TRAIN, TEST], np.int8)
+    user = np.array([0, 0, 0, 0, 0, 0, 5, 5, 5])
+    thinned = splits.thin_train(split, user, stride, most)
+    assert np.flatnonzero(thinned == TRAIN).tolist() == kept
+    held_out = split >= EVAL
+    np.testing.assert_array_equal(thinned[held_out], split[held_out])

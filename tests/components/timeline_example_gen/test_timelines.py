@@ -21,7 +21,7 @@ def _sort(
         np.array(item),
         hashes,
         hashes,
-        None if value is None else np.array(value),
+        [] if value is None else [np.array(value)],
         seed,
     )
     return result.order

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from components.timeline_example_gen import hashing, shards
 from components.timeline_example_gen.columns import history_bucket, plan_columns
+from components.timeline_example_gen.inputs import Inputs
 from components.timeline_example_gen.lookups import make_lookup
+from components.timeline_example_gen.sources import movielens
+from components.timeline_example_gen.sources.derived import with_derived_fields
 from components.timeline_example_gen.sources.movielens_dat import MovieLensDat
 from components.timeline_example_gen.sources.source import Role, RowCount, Table
 from configs import recommender_pb2 as pb
@@ -27,8 +30,8 @@ STEPS, GENRES = 3, 4
 # Item 4 has no genre; items from 5 on are not in the table.
 GENRES_OF = {0: ["A"], 1: ["A", "B"], 2: ["B", "C", "D", "E", "F"], 3: ["C"], 4: []}
 ROWS = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 6), st.just(0.5)),
-    max_size=40,
+    st.tuples(st.integers(0, 4), st.integers(0, 7), st.integers(0, 6), st.just(0.5)),
+    max_size=60,
 )
 
 
@@ -44,20 +47,28 @@ def _tie(user: int, item: int, seed: int) -> int:
     return int(hashing.combine(hashing.seeded(text(user), seed), text(item))[0])
 
 
-def _reference(
-    rows: list[Row], min_length: int, seed: int
-) -> dict[Any, dict[str, Any]]:
+def _reference(rows: list[Row], data: pb.DataConfig) -> dict[Any, dict[str, Any]]:
     timelines = defaultdict(list)
     for user, item, time, rating in rows:
-        timelines[user].append((time, _tie(user, item, seed), item, rating))
+        timelines[user].append((time, _tie(user, item, data.seed), item, rating))
     result = {}
     for user, timeline in timelines.items():
         timeline.sort()
-        for at in range(1, len(timeline) if len(timeline) >= min_length else 0):
+        timeline = _once_each(timeline, data.repeated_activities)
+        longest = data.max_timeline_length or len(timeline)
+        if not data.min_timeline_length <= len(timeline) <= longest:
+            continue
+        last = len(timeline) - 1
+        for at in range(1, len(timeline)):
             context = timeline[max(0, at - STEPS) : at]
             genres = [g for a in context for g in GENRES_OF.get(a[2], [])][-GENRES:]
             label = timeline[at]
-            split = {1: "test", 2: "eval"}.get(len(timeline) - at, "train")
+            split = {last: "test", last - 1: "eval"}.get(at, "train")
+            from_newest = last - 2 - at
+            rank, rest = divmod(from_newest, data.window_stride)
+            most = data.max_windows_per_user or len(timeline)
+            if split == "train" and (rest or rank >= most):
+                continue
             seen = [a[2] for a in timeline[:at]]
             result[str(user), at] = {
                 "split": split,
@@ -72,6 +83,16 @@ def _reference(
                 "history_length": history_bucket(at, (5, 10, 20, 50, 100)),
             }
     return result
+
+
+def _once_each(timeline: list[Any], repeated: int) -> list[Any]:
+    if repeated == pb.KEEP_ALL:
+        return timeline
+    step = 1 if repeated == pb.KEEP_FIRST else -1
+    kept: dict[int, Any] = {}
+    for activity in timeline[::step]:
+        kept.setdefault(activity[2], activity)
+    return list(kept.values())[::step]
 
 
 def _unpadded(example: dict[str, list[Any]], split: str) -> dict[str, Any]:
@@ -107,7 +128,7 @@ def _batch(rows: list[Row]) -> pa.RecordBatch:
         [
             pa.array(user, pa.int64()),
             pa.array(item, pa.int64()),
-            pa.array(time, pa.int64()),
+            pa.array([1000 * t for t in time], pa.int64()),
             pa.array(rating, pa.float64()),
         ],
         ["user", "item", "timestamp", "value"],
@@ -120,7 +141,10 @@ def _write(
     batches: list[list[Row]],
     num_shards: int,
 ) -> list[shards.ShardReport]:
-    plan = plan_columns(config, MovieLensDat(folder="data", has_users=False))
+    source = with_derived_fields(
+        MovieLensDat(Inputs(("data/ratings.dat",))), movielens.DERIVED_FIELDS, "UTC"
+    )
+    plan = plan_columns(config, source)
     table = Table(
         file="movies.dat",
         keys=[str(item) for item in GENRES_OF],
@@ -133,16 +157,9 @@ def _write(
         count=RowCount(),
     )
     fields = [(f, plan.type_of(f)) for f in plan.fields(Role.ITEM)]
-    task = shards.ShardTask(
-        plan=plan,
-        items=make_lookup(table, fields, plan.item_type, "item"),
-        users=make_lookup(None, [], pb.STRING, "user"),
-        min_timeline_length=config.data.min_timeline_length,
-        split=config.data.split,
-        train_fraction=config.data.train_data_fraction,
-        seed=config.data.seed,
-        num_shards=num_shards,
-    )
+    items = make_lookup(table, fields, plan.item_type, "item")
+    users = make_lookup(None, [], pb.STRING, "user")
+    task = shards.make_task(config, plan, items, users, num_shards)
     streams: dict[int, list[bytes]] = {number: [] for number in range(num_shards)}
     for rows in batches:
         for number, stream in shards.partition(_batch(rows), num_shards):
@@ -154,27 +171,37 @@ def _write(
 
 
 @settings(
-    max_examples=200,
+    max_examples=400,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(rows=ROWS, min_length=st.integers(2, 5), seed=st.integers(0, 3))
+@given(
+    rows=ROWS,
+    settings_=st.fixed_dictionaries(
+        {"min_timeline_length": st.integers(2, 5), "seed": st.integers(0, 3)},
+        optional={
+            "max_timeline_length": st.integers(5, 9),
+            "repeated_activities": st.sampled_from(pb.RepeatedActivities.values()),
+            "window_stride": st.integers(1, 3),
+            "max_windows_per_user": st.integers(0, 3),
+        },
+    ),
+)
 def test_examples_equal_the_reference(
     tmp_path: Path,
     make_config: Callable[..., pb.RecommenderConfig],
     read_split: Callable[[Path, str], list[dict[str, list[Any]]]],
     rows: list[Row],
-    min_length: int,
-    seed: int,
+    settings_: dict[str, int],
 ) -> None:
-    config = make_config(min_timeline_length=min_length, seed=seed)
+    config = make_config(**settings_)
     reports = _write(config, tmp_path, [rows[::2], rows[1::2]], num_shards=2)
     found = {}
     for split in ("train", "eval", "test"):
         for example in read_split(tmp_path, split):
             key = example["user_id"][0].decode(), example["label_position"][0]
             found[key] = _unpadded(example, split)
-    assert found == _reference(rows, min_length, seed)
+    assert found == _reference(rows, config.data)
     counted = sum(c.examples for report in reports for c in report.splits.values())
     assert counted == len(found)
 

@@ -7,14 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.timeline_example_gen.sources import delimited
+from components.timeline_example_gen.sources import cells, delimited, text
+from components.timeline_example_gen.sources.cells import Form
 from components.timeline_example_gen.sources.delimited import Layout
-from components.timeline_example_gen.sources.source import RowCount
+from components.timeline_example_gen.sources.movielens import COLUMNS
+from components.timeline_example_gen.sources.source import ActivityTypes, RowCount
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
-TABS = Layout(separator=b"\t", columns=4)
-COMMAS = Layout(separator=b",", columns=4, header=True, quotes=True, integer_ids=False)
+TABS = Layout(separator=b"\t", columns=4, index=COLUMNS)
+COMMAS = Layout(
+    separator=b",",
+    columns=4,
+    index=COLUMNS,
+    form=Form(integer_ids=False),
+    header=True,
+    quotes=True,
+)
 HEADER = b"user,item,rating,timestamp\n"
 
 
@@ -28,10 +37,12 @@ def _read(
     path.write_bytes(content)
     rows: list[tuple[Any, ...]] = []
     count = RowCount()
-    blocks = delimited.read_activities(str(path), layout, item_type, whole_values)
+    types = ActivityTypes(item_type, whole_values)
+    blocks = delimited.read_activities(str(path), layout, types)
     for block in blocks:
         count.add(block.count)
         columns = block.activities.to_pydict()
+        columns["timestamp"] = [time // 1000 for time in columns["timestamp"]]
         rows += zip(*columns.values(), strict=True)
     return rows, count
 
@@ -80,8 +91,8 @@ def test_ways_to_write_the_same_rows(tmp_path: Path, content: bytes) -> None:
         (b"1\t2\t.\t4", "rating is not a number"),
         (b"1\t2\t3\t", "timestamp is not a whole number"),
         (b"1\t2\t3\tnow", "timestamp is not a whole number"),
-        (b"1\t2\t3\t-5", delimited.ABSURD_TIMESTAMP),
-        (b"1\t2\t3\t1700000000000", delimited.ABSURD_TIMESTAMP),
+        (b"1\t2\t3\t-5", cells.ABSURD_TIMESTAMP),
+        (b"1\t2\t3\t1700000000000", cells.ABSURD_TIMESTAMP),
         (b"\xff\xfe\t2\t3\t4", "user is not an integer"),
     ],
 )
@@ -106,7 +117,7 @@ def test_samples_are_the_first_few_and_all_rows_are_counted(tmp_path: Path) -> N
 
 
 def test_separators_of_two_characters(tmp_path: Path) -> None:
-    layout = Layout(separator=b"::", columns=4)
+    layout = Layout(separator=b"::", columns=4, index=COLUMNS)
     rows, count = _read(tmp_path / "f", b"1::2::3::4\n1:2:3:4\n5::6::7::8\n", layout)
     assert rows == [(1, 2, 4, 3.0), (5, 6, 8, 7.0)]
     assert count.samples[delimited.WRONG_COLUMNS][0].text == "1:2:3:4"
@@ -115,7 +126,7 @@ def test_separators_of_two_characters(tmp_path: Path) -> None:
 def test_blocks_do_not_cut_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delimited, "_BLOCK_BYTES", 7)
+    monkeypatch.setattr(text, "_BLOCK_BYTES", 7)
     content = b"".join(b"%d\t%d\t3\t%d\n" % (i, i * 7, i * 99) for i in range(50))
     rows, count = _read(tmp_path / "f", content + b"bad\n")
     assert rows == [(i, i * 7, i * 99, 3.0) for i in range(50)]
@@ -161,7 +172,7 @@ def test_empty_and_undecodable_texts_are_rejected(tmp_path: Path) -> None:
     assert count.rejected == {
         "item is empty": 1,
         "user is empty": 1,
-        delimited.NOT_UTF8: 1,
+        cells.NOT_UTF8: 1,
     }
 
 
@@ -169,9 +180,10 @@ def test_another_encoding(tmp_path: Path) -> None:
     layout = Layout(
         separator=b",",
         columns=4,
+        index=COLUMNS,
+        form=Form(integer_ids=False),
         header=True,
         quotes=True,
-        integer_ids=False,
         encoding="latin-1",
     )
     content = HEADER + b"u\xe9,c,3,30\n"
@@ -209,7 +221,7 @@ def test_a_header_must_be_there(tmp_path: Path) -> None:
 
 def test_an_encoding_must_be_known(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(HEADER)
-    with pytest.raises(UserError, match=r"data\.csv\.encoding: 'klingon'"):
+    with pytest.raises(UserError, match=r"data\.files\.encoding: 'klingon'"):
         delimited.read_header(str(tmp_path / "f"), b",", "klingon")
 
 

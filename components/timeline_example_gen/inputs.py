@@ -1,0 +1,157 @@
+"""Which files are read: names and patterns below the data folder, and their spans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from components.timeline_example_gen import spans, storage
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+SPAN_FOLDER = "data.span_folder"
+ACTIVITIES_FILES = "data.files.activities_files"
+
+_MAX_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a kind of source reads.
+
+    Attributes:
+      activities: names and patterns of the logs.
+      tables: names of files that must be there.
+      optional_tables: names of files that are read if they are there.
+    """
+
+    activities: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    optional_tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that were found.
+
+    Attributes:
+      activities: paths of the logs, those of the oldest span first.
+      tables: path of each table that is there, by its name.
+      window: the spans, if the data comes in spans.
+    """
+
+    activities: tuple[str, ...]
+    tables: dict[str, str] = field(default_factory=dict)
+    window: spans.Window | None = None
+
+
+def find_inputs(data: pb.DataConfig, folder: str, wanted: Wanted, kind: str) -> Inputs:
+    """Finds the files of a source.
+
+    A table is taken from the newest span of the window that has it, else from the data
+    folder itself.
+
+    Args:
+      data: names the spans.
+      folder: the data folder.
+      wanted: what the source reads.
+      kind: the source's, for messages.
+
+    Raises:
+      UserError: if a file is missing, or a span of the window.
+    """
+    names = [_below(data.span_folder, name) for name in wanted.activities]
+    window = None
+    if any(map(spans.has_placeholders, names)):
+        window = _find_window(data, folder, names)
+        found = [name for span in window.spans for name in window.files[span]]
+    else:
+        found = []
+        for name in names:
+            matches = _matching(folder, name)
+            if not matches:
+                raise _missing(folder, name, kind)
+            # Two patterns may find the same file.
+            found += [match for match in matches if match not in found]
+    tables = {}
+    for name in (*wanted.tables, *wanted.optional_tables):
+        path = _find_table(data, folder, name, window)
+        if path is not None:
+            tables[name] = storage.join(folder, path)
+        elif name in wanted.tables:
+            raise _missing(folder, _below(data.span_folder, name), kind)
+    return Inputs(
+        activities=tuple(storage.join(folder, name) for name in found),
+        tables=tables,
+        window=window,
+    )
+
+
+def there_is(data: pb.DataConfig, folder: str, name: str) -> bool:
+    """Whether any span has a file of this name, or the data folder."""
+    full = _below(data.span_folder, name)
+    if spans.has_placeholders(full):
+        pattern = spans.parse_pattern(full, SPAN_FOLDER)
+        return any(pattern.match(n) for n in _matching(folder, pattern.glob))
+    return storage.is_file(storage.join(folder, full))
+
+
+def listing(folder: str) -> str:
+    """What a folder holds, for messages."""
+    names = storage.list_files(folder)
+    shown = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+    return shown or "no file"
+
+
+def _find_window(
+    data: pb.DataConfig, folder: str, names: Sequence[str]
+) -> spans.Window:
+    patterns = []
+    for name in names:
+        field = SPAN_FOLDER if data.span_folder else ACTIVITIES_FILES
+        patterns.append(spans.parse_pattern(name, field))
+    there = {n for pattern in patterns for n in _matching(folder, pattern.glob)}
+    try:
+        return spans.select(patterns, there, data.span, data.span_window)
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
+
+
+def _find_table(
+    data: pb.DataConfig, folder: str, name: str, window: spans.Window | None
+) -> str | None:
+    """Name of a table's file below the data folder; None if there is none."""
+    full = _below(data.span_folder, name)
+    if window is not None and spans.has_placeholders(full):
+        pattern = spans.parse_pattern(full, SPAN_FOLDER)
+        by_span: dict[int, list[str]] = {}
+        for found in _matching(folder, pattern.glob):
+            key = pattern.match(found)
+            if key is not None and window.versions.get(key[0]) in (key[1], None):
+                by_span.setdefault(key[0], []).append(found)
+        for span in reversed(window.spans):
+            if span in by_span:
+                return by_span[span][0]
+        full = name
+    if spans.has_placeholders(full):
+        return None
+    return full if storage.is_file(storage.join(folder, full)) else None
+
+
+def _matching(folder: str, pattern: str) -> list[str]:
+    """Files of a name or pattern, by their names below the folder, sorted."""
+    if not re.search(r"[*?]", pattern):
+        return [pattern] if storage.is_file(storage.join(folder, pattern)) else []
+    return storage.match_files(folder, pattern)
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder.strip('/')}/{name}" if folder else name
+
+
+def _missing(folder: str, name: str, kind: str) -> UserError:
+    return UserError(
+        f"{storage.join(folder, name)} does not exist. Expected for data.source "
+        f"{kind}; the folder holds {listing(folder)}"
+    )

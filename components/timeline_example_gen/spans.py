@@ -1,0 +1,248 @@
+"""Spans: data that comes in numbered or dated pieces, and the window that is read.
+
+Patterns are those of TFX's ExampleGen (``{SPAN}``, ``{VERSION}``, ``{YYYY}``, ``{MM}``,
+``{DD}``); a date is the span of its days since 1970-01-01, as TFX counts them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from configs.errors import UserError
+
+LATEST = "latest"
+EPOCH = datetime.date(1970, 1, 1)
+
+_PLACEHOLDERS = ("SPAN", "VERSION", "YYYY", "MM", "DD")
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_DIGITS = {"YYYY": "[0-9]{4}", "MM": "[0-9]{2}", "DD": "[0-9]{2}"}
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The name of a file, with placeholders, ``*`` and ``?``.
+
+    Attributes:
+      text: as configured.
+      dated: whether spans are dates.
+    """
+
+    text: str
+    dated: bool
+
+    @property
+    def glob(self) -> str:
+        """A pattern for the file system that finds at least all files of this one."""
+        return _PLACEHOLDER.sub("*", self.text)
+
+    def match(self, name: str) -> tuple[int, int] | None:
+        """Span and version of a file; None if it has another name.
+
+        Raises:
+          UserError: for a date that there is not, such as 2024-02-30.
+        """
+        found = re.fullmatch(self._regex(), name)
+        if found is None:
+            return None
+        groups = found.groupdict()
+        version = int(groups.get("VERSION") or 0)
+        if not self.dated:
+            return int(groups["SPAN"]), version
+        parts = [groups[part] for part in ("YYYY", "MM", "DD")]
+        try:
+            day = datetime.date(*map(int, parts))
+        except ValueError:
+            raise UserError(
+                f"{name}: {'-'.join(parts)} is no date, which {self.text!r} asks for"
+            ) from None
+        return (day - EPOCH).days, version
+
+    def _regex(self) -> str:
+        regex, seen = "", set[str]()
+        for part in re.split(r"(\{\w*\}|\*|\?)", self.text):
+            name = part[1:-1]
+            if part.startswith("{"):
+                # The same placeholder twice must stand for the same digits.
+                group = f"(?P<{name}>{_DIGITS.get(name, '[0-9]+')})"
+                regex += f"(?P={name})" if name in seen else group
+                seen.add(name)
+            else:
+                regex += {"*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+        return regex
+
+
+def has_placeholders(text: str) -> bool:
+    """Whether a name holds a placeholder, a known one or not."""
+    return _PLACEHOLDER.search(text) is not None
+
+
+def parse_pattern(text: str, field: str) -> Pattern:
+    """Reads a pattern.
+
+    Args:
+      text: with at least one placeholder.
+      field: of the configuration, for messages.
+
+    Raises:
+      UserError: if a placeholder is not known, or the placeholders tell no span.
+    """
+    names = set(_PLACEHOLDER.findall(text))
+    unknown = sorted(names.difference(_PLACEHOLDERS))
+    date = names & {"YYYY", "MM", "DD"}
+    if unknown:
+        raise UserError(
+            f"{field}: {{{unknown[0]}}} in {text!r} is not allowed. Expected "
+            + ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
+        )
+    if ("SPAN" in names) == bool(date) or (date and len(date) < 3):
+        raise UserError(
+            f"{field}: {text!r} is not allowed. Expected {{SPAN}}, or all of {{YYYY}}, "
+            "{MM} and {DD}"
+        )
+    return Pattern(text, dated=bool(date))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The spans that are read together.
+
+    Attributes:
+      spans: ascending, without a gap.
+      files: by span, in the order of `spans`: its files.
+      versions: by span; 0 where there are none.
+      dated: whether spans are dates.
+    """
+
+    spans: tuple[int, ...]
+    files: Mapping[int, tuple[str, ...]]
+    versions: Mapping[int, int]
+    dated: bool
+
+    @property
+    def newest(self) -> int:
+        """The span that the examples are labelled with."""
+        return self.spans[-1]
+
+
+def select(
+    patterns: Sequence[Pattern], names: Iterable[str], span: str, size: int
+) -> Window:
+    """Chooses the window: the wanted span and those just before it.
+
+    Of a span that has several versions, the newest is taken.
+
+    Args:
+      patterns: of the activities' files, each with files in every span.
+      names: that there are; others are not looked at.
+      span: a number, a date such as 2024-03-01, or ``latest``.
+      size: how many spans.
+
+    Raises:
+      UserError: if a span of the window is missing, naming those that exist.
+    """
+    dated = patterns[0].dated
+    if any(pattern.dated != dated for pattern in patterns):
+        raise UserError(
+            "data.files.activities_files: "
+            + " and ".join(repr(pattern.text) for pattern in patterns)
+            + " count spans differently. Expected {SPAN} in all of them, or dates"
+        )
+    found: dict[tuple[int, int], list[list[str]]] = {}
+    for name in sorted(names):
+        for index, pattern in enumerate(patterns):
+            key = pattern.match(name)
+            if key is not None:
+                files = found.setdefault(key, [[] for _ in patterns])
+                files[index].append(name)
+                break
+    texts = ", ".join(pattern.text for pattern in patterns)
+    if not found:
+        raise UserError(f"no file is named as {texts}: there is no span")
+    versions: dict[int, int] = {}
+    for number, version in found:
+        versions[number] = max(version, versions.get(number, version))
+    existing = sorted(versions)
+    newest = existing[-1] if span == LATEST else number_of(span)
+    wanted = range(newest - size + 1, newest + 1)
+    for number in reversed(wanted):
+        if number not in versions:
+            what = f"span {span_text(number, dated)} does not exist"
+            if number != newest:
+                what += (
+                    f", which the window of {size} up to "
+                    f"{span_text(newest, dated)} needs"
+                )
+            raise UserError(
+                f"{what} ({texts}). There are {ranges_text(existing, dated)}"
+            )
+    for number in wanted:
+        in_span = found[number, versions[number]]
+        for pattern, of_pattern in zip(patterns, in_span, strict=True):
+            if not of_pattern:
+                raise UserError(
+                    f"span {span_text(number, dated)} has no file {pattern.text}"
+                )
+    return Window(
+        spans=tuple(wanted),
+        files={
+            n: tuple(name for files in found[n, versions[n]] for name in files)
+            for n in wanted
+        },
+        versions={n: versions[n] for n in wanted},
+        dated=dated,
+    )
+
+
+def number_of(span: str) -> int:
+    """The number of a span: itself, or a date's days since 1970-01-01.
+
+    Raises:
+      UserError: for other text.
+    """
+    if re.fullmatch(r"[0-9]{1,9}", span):
+        return int(span)
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", span):
+            return (datetime.date.fromisoformat(span) - EPOCH).days
+    except ValueError:
+        pass  # told below
+    raise UserError(
+        f"data.span: {span!r} is not allowed. Expected a number, a date (2024-03-01) "
+        f"or {LATEST}"
+    )
+
+
+def span_text(span: int, dated: bool) -> str:
+    """A span for people: its number, and the date where spans are dates."""
+    if not dated:
+        return str(span)
+    return f"{date_text(span)} ({span})"
+
+
+def date_text(span: int) -> str:
+    """The date of a span."""
+    return (EPOCH + datetime.timedelta(days=span)).isoformat()
+
+
+def ranges_text(spans: Sequence[int], dated: bool) -> str:
+    """Spans for people, as ranges: ``1 to 3, 5``."""
+    ranges: list[list[int]] = []
+    for span in spans:
+        if ranges and span == ranges[-1][1] + 1:
+            ranges[-1][1] = span
+        else:
+            ranges.append([span, span])
+    texts = [
+        span_text(first, dated)
+        if first == last
+        else f"{span_text(first, dated)} to {span_text(last, dated)}"
+        for first, last in ranges
+    ]
+    # The newest are those that somebody looks for.
+    if len(texts) > _SHOWN:
+        texts = ["…", *texts[-_SHOWN:]]
+    return ", ".join(texts)

@@ -1,0 +1,171 @@
+"""JSON Lines and Parquet: what their rows may hold, and what is said of the others."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from google.protobuf import text_format
+
+from components.timeline_example_gen.sources import open_source
+from components.timeline_example_gen.sources.source import ActivityTypes, RowCount
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+
+TYPES = ActivityTypes(pb.STRING)
+
+
+def config(files: str = "", **data: Any) -> pb.RecommenderConfig:
+    result = pb.RecommenderConfig(data=pb.DataConfig(**data))
+    result.input.label_feature.feature_name = "label_item_id"
+    result.data.files.SetInParent()
+    text_format.Parse(files, result.data.files)
+    return result
+
+
+def read(
+    settings: pb.RecommenderConfig, folder: Path, types: ActivityTypes = TYPES
+) -> tuple[list[dict[str, Any]], RowCount]:
+    source = open_source(settings, str(folder)).source
+    rows, count = [], RowCount()
+    for path in source.activity_files:
+        for block in source.read_activities(path, types):
+            rows += block.activities.to_pylist()
+            count.add(block.count)
+    return rows, count
+
+
+def test_json_values_of_every_kind(tmp_path: Path) -> None:
+    lines = [
+        '{"user_id": "ünä", "item_id": 7, "timestamp": 5}',
+        '{"user_id": 12345678901234567890, "item_id": "a,b", "timestamp": "6"}',
+        "",
+        '{"user_id": "u", "item_id": null, "timestamp": 5}',
+        '{"user_id": "u", "timestamp": 5}',
+        '{"user_id": true, "item_id": "i", "timestamp": 5}',
+        '{"user_id": ["u"], "item_id": "i", "timestamp": 5}',
+        '{"user_id": "u", "item_id": "i", "timestamp": 5.5}',
+        '{"user_id": "u", "item_id": "i", "timestamp": NaN}',
+        '{"user_id": "u", "item_id": "i", "timestamp": 5',
+        "[1, 2, 3]",
+        '"text"',
+    ]
+    content = "\n".join(lines).encode() + b'\n{"user_id": "\xff"}\n'
+    (tmp_path / "activities.jsonl").write_bytes(content)
+    rows, count = read(config(source=pb.JSON_LINES), tmp_path)
+    assert rows == [
+        {"user": "ünä".encode(), "item": b"7", "timestamp": 5_000},
+        {"user": b"12345678901234567890", "item": b"a,b", "timestamp": 6_000},
+    ]
+    assert count.rejected == {
+        "item is empty": 2,
+        "user_id is neither text nor a number": 2,
+        "timestamp is not a whole number": 1,
+        "not a JSON object": 4,
+        "not UTF-8 text": 1,
+    }
+    assert (count.rows, count.blank_lines) == (12, 1)
+    assert count.samples["not UTF-8 text"][0].line == 13
+
+
+def test_the_format_is_told_by_the_first_name(tmp_path: Path) -> None:
+    row = b'{"user_id": "u", "item_id": "i", "timestamp": 5}\n'
+    (tmp_path / "a.ndjson.gz").write_bytes(gzip.compress(row))
+    settings = config('activities_files: "a.ndjson.gz"')
+    assert open_source(settings, str(tmp_path)).source.kind == "JSON_LINES"
+    assert len(read(settings, tmp_path)[0]) == 1
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8bbroken", gzip.compress(b"a" * 99)[:-9]])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "activities.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"activities\.csv: the gzip file is damaged"):
+        read(config(), tmp_path)
+
+
+def parquet(folder: Path, **columns: Any) -> None:
+    defaults = {"user_id": ["u", "v"], "item_id": ["i", "j"], "timestamp": [5, 6]}
+    pq.write_table(pa.table({**defaults, **columns}), folder / "activities.parquet")
+
+
+UTC = datetime.timezone.utc
+
+
+@pytest.mark.parametrize(
+    ("times", "zone", "expected"),
+    [
+        (pa.array([5, 6]), "UTC", [5_000, 6_000]),
+        (pa.array(["5", "6"]), "UTC", [5_000, 6_000]),
+        (pa.array([5_250, 6_000], pa.timestamp("ms")), "UTC", [5_250, 6_000]),
+        (pa.array([5, 6], pa.timestamp("s", "Asia/Tokyo")), "UTC", [5_000, 6_000]),
+        (pa.array([90_000, 1], pa.timestamp("s")), "Asia/Tokyo", [57_600_000, None]),
+        (pa.array([5_999_000, 6_000], pa.timestamp("ns")), "UTC", [5, 0]),
+        (pa.array([1, 2], pa.date32()), "UTC", [86_400_000, 172_800_000]),
+    ],
+)
+def test_times_of_parquet(
+    tmp_path: Path, times: pa.Array, zone: str, expected: list[int | None]
+) -> None:
+    parquet(tmp_path, timestamp=times)
+    rows, count = read(config(source=pb.PARQUET, timezone=zone), tmp_path)
+    assert [row["timestamp"] for row in rows] == [t for t in expected if t is not None]
+    assert count.rejected_rows == expected.count(None)
+
+
+def test_missing_values_of_parquet_are_counted_with_their_row(tmp_path: Path) -> None:
+    parquet(tmp_path, user_id=["u", None], timestamp=[5, 6])
+    rows, count = read(config(source=pb.PARQUET), tmp_path)
+    assert [row["user"] for row in rows] == [b"u"]
+    [sample] = count.samples["user is empty"]
+    assert sample.line == 2
+    assert "'item_id': 'j'" in sample.text
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"item_id": [["i"], ["j"]]}, "column 'item_id' is list"),
+        ({"user_id": None}, "no column 'user_id', expected one. There are item_id, t"),
+    ],
+)
+def test_columns_of_parquet_of_no_use(
+    tmp_path: Path, columns: dict[str, Any], message: str
+) -> None:
+    defaults = {"user_id": ["u", "v"], "item_id": ["i", "j"], "timestamp": [5, 6]}
+    table = {k: v for k, v in {**defaults, **columns}.items() if v is not None}
+    pq.write_table(pa.table(table), tmp_path / "activities.parquet")
+    with pytest.raises(UserError, match=message):
+        read(config(source=pb.PARQUET), tmp_path)
+
+
+def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
+    (tmp_path / "activities.parquet").write_bytes(b"user_id,item_id\n")
+    with pytest.raises(UserError, match=r"parquet: not a whole Parquet file: "):
+        read(config(source=pb.PARQUET), tmp_path)
+
+
+def test_patterns_find_files_in_their_order(tmp_path: Path) -> None:
+    for name in ("log-2.csv", "log-1.csv", "log-10.csv", "other.csv", "l.csv"):
+        (tmp_path / name).write_text("user_id,item_id,timestamp\nu,i,5\n")
+    settings = config('activities_files: "log-?.csv" activities_files: "log-1*.csv"')
+    source = open_source(settings, str(tmp_path)).source
+    names = [Path(path).name for path in source.activity_files]
+    assert names == ["log-1.csv", "log-2.csv", "log-10.csv"]
+
+
+def test_a_pattern_that_finds_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plays.csv").write_text("")
+    with pytest.raises(UserError, match=r"log-\*\.csv does not exist.*plays\.csv"):
+        open_source(config('activities_files: "log-*.csv"'), str(tmp_path))
+
+
+def test_a_folder_of_odd_name_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "logs [1]*"
+    folder.mkdir()
+    (folder / "log-1.csv").write_text("user_id,item_id,timestamp\nu,i,5\n")
+    assert len(read(config('activities_files: "log-*.csv"'), folder)[0]) == 1
