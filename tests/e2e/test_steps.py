@@ -73,7 +73,7 @@ def test_each_command_tells_what_it_did(steps: Steps) -> None:
     report = json.loads((steps.examples / "ingestion_report.json").read_text())
     out = steps.commands["examples"].out
     assert ", test 60, " in out
-    assert f"train: {report['examples']['train']:,} examples" in out
+    assert f"Examples: train {report['examples']['train']:,}, " in out
     epochs = [
         line
         for line in steps.commands["train"].out.splitlines()
