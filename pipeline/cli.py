@@ -12,25 +12,11 @@ import click
 from data.download import download_command
 from pipeline.device_commands import inspect_bundle, recommend
 from pipeline.kubeflow_commands import kubeflow
+from pipeline.options import CONFIG, SET
 from pipeline.quiet import quiet
 
 NOT_BLESSED_EXIT_CODE = 3
 
-CONFIG = click.option(
-    "--config",
-    "config_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A configuration (.pbtxt), e.g. configs/movielens_100k.pbtxt.",
-)
-SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Overrides a field of the configuration, e.g. model.hidden_layer_dims=64,32. "
-    "May be given several times.",
-)
 DATA = click.option(
     "--data",
     required=True,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from pipeline.options import CONFIG, SET
+
 # The Pythons for which kfp and TFX can be installed together.
 PYTHONS = ((3, 10), (3, 11))
 
@@ -56,20 +58,8 @@ def kubeflow() -> None:
 
 
 @kubeflow.command("compile", short_help="Write the pipeline's YAML.")
-@click.option(
-    "--config",
-    "config_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A configuration (.pbtxt), e.g. configs/movielens_100k.pbtxt.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Overrides a field of the configuration. May be given several times.",
-)
+@CONFIG
+@SET
 @click.option(
     "--data",
     required=True,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from components.timeline_example_gen.inputs import Inputs, Wanted
+from components.timeline_example_gen.inputs import Wanted
 from components.timeline_example_gen.sources import delimited, movielens, tables
 from components.timeline_example_gen.sources.source import (
-    ActivityBlock,
-    ActivityTypes,
     Field,
     Role,
     Table,
@@ -29,35 +24,14 @@ _USER_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class MovieLensDat:
-    """The set.
+class MovieLensDat(movielens.MovieLensSource):
+    """The set."""
 
-    Attributes:
-      inputs: the files that were found.
-    """
-
-    inputs: Inputs
-    kind: str = "MOVIELENS_DAT"
-    has_item_table: bool = True
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        has_users = USERS in self.inputs.tables
-        return movielens.ITEM_FIELDS + (_USER_FIELDS if has_users else ())
-
-    @property
-    def activity_files(self) -> tuple[str, ...]:
-        return self.inputs.activities
-
-    @property
-    def table_files(self) -> tuple[str, ...]:
-        return tuple(self.inputs.tables.values())
-
-    def read_activities(
-        self, path: str, types: ActivityTypes
-    ) -> Iterator[ActivityBlock]:
-        return delimited.read_activities(path, _ACTIVITIES, types)
+    kind = "MOVIELENS_DAT"
+    layout = _ACTIVITIES
+    separator_of_tables = _SEPARATOR
+    users = USERS
+    user_fields = _USER_FIELDS
 
     def read_items(self) -> Table:
         return tables.read_table(
@@ -68,13 +42,4 @@ class MovieLensDat:
                 "title": tables.column(1),
             },
             title=lambda cells: cells[1],
-        )
-
-    def read_users(self) -> Table | None:
-        if USERS not in self.inputs.tables:
-            return None
-        return tables.read_table(
-            self.inputs.tables[USERS],
-            tables.TableLayout("user", _SEPARATOR, columns=5),
-            fields={f.name: tables.column(i) for i, f in enumerate(_USER_FIELDS, 1)},
         )
