@@ -3,12 +3,13 @@
 # where the newest row of TFX fits. The root is made once, with debootstrap, and kept in
 # a cache folder together with the environments and downloads of earlier runs.
 #
-# Whatever is mounted is mounted in a mount namespace of its own, which the kernel takes
-# down with the last process in it, however that ends; nothing outside ever sees those
-# mounts. All that is deleted is deleted outside of it, and never across file systems.
+# Whatever is mounted, by debootstrap too, is mounted in a mount namespace of its own,
+# which the kernel takes down with the last process in it, however that ends; nothing
+# outside ever sees those mounts. All that is deleted is deleted outside of it, and only
+# where nothing is mounted.
 #
 # Settings (environment):
-#   CACHE           folder of the root; default ${XDG_CACHE_HOME:-~/.cache}/pocketrec/debian13
+#   DEBIAN13_CACHE  folder of the root; default ${XDG_CACHE_HOME:-~/.cache}/pocketrec/debian13
 #   MIRROR          Debian's mirror; default: this machine's, else debootstrap's own
 #   PYTHON_PREFIX   folder of another Python, e.g. ~/.pyenv/versions/3.12.1, that is seen
 #                   in there, read-only, and used instead of Debian's 3.13
@@ -19,7 +20,8 @@ for setting in PYTHON_PREFIX POCKETREC_DATA; do
     [[ -z ${!setting:-} ]] || export "$setting=$(realpath -m "${!setting}")"
 done
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-cache=$(realpath -m "${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pocketrec/debian13}")
+cache=${DEBIAN13_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/pocketrec/debian13}
+cache=$(realpath -m "$cache")
 root=$cache/root
 inside=/srv/${checkout##*/}
 data_inside=/mnt/data
@@ -48,6 +50,9 @@ check() {
     unshare --mount --propagation private true 2>/dev/null ||
         refuse "this system refuses a mount namespace (unshare --mount). In a container," \
             "start that with the capability SYS_ADMIN"
+    [[ $cache != *[$'\\\t\n']* && $cache/ != "$checkout/"* && $cache != / ]] ||
+        refuse "DEBIAN13_CACHE=$cache is not allowed. Expected a folder outside the" \
+            "checkout, of ordinary characters"
     local setting
     for setting in PYTHON_PREFIX POCKETREC_DATA; do
         [[ -z ${!setting:-} || -d ${!setting} ]] ||
@@ -82,17 +87,34 @@ remove() {
     done
 }
 
+# Runs a command in namespaces of its own. The death of this process, even by SIGKILL, is
+# that of everything in there.
+in_namespace() {
+    # Behind an & a shell ignores interrupts, and what it starts would inherit that.
+    setpriv --pdeathsig KILL \
+        unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+        env --default-signal=INT,QUIT "$@" 9>&- &
+    trap 'kill -KILL $! 2>/dev/null; wait; exit 130' INT
+    trap 'kill -KILL $! 2>/dev/null; wait; exit 143' TERM HUP
+    wait $!
+}
+
 make_root() {
     if [[ $(cat "$cache/root.complete" 2>/dev/null) == "$packages" ]]; then
         return
     fi
+    # Only what this script has made is made anew.
+    [[ ! -e $root || -e $cache/root.ours ]] ||
+        refuse "$root is there, and not of this script's making; it is left alone." \
+            "Remove it, or choose another folder: DEBIAN13_CACHE=..."
+    : >"$cache/root.ours"
     rm -f "$cache/root.complete"
     remove "$root"
-    local mirror=${MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' \
-        2>/dev/null | awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')}
+    local mirror=${MIRROR:-$(apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)' \
+        2>/dev/null | awk -F'|' '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')}
     say "making a Debian 13 root in $root (once; a minute or two)"
-    debootstrap --variant=minbase --include="$packages" trixie "$root" $mirror \
-        >"$cache/debootstrap.log" 2>&1 ||
+    in_namespace debootstrap --variant=minbase --include="$packages" trixie "$root" \
+        ${mirror:+"$mirror"} >"$cache/debootstrap.log" 2>&1 ||
         refuse "debootstrap failed: $(tail -n 1 "$cache/debootstrap.log") (all that it" \
             "said: $cache/debootstrap.log)"
     echo "$packages" >"$cache/root.complete"
@@ -106,12 +128,12 @@ copy_checkout() {
         remove "$entry"
     done < <(find "$root$inside" -mindepth 1 -maxdepth 1 \
         ! -name '.venv*' ! -name .tools -print0)
-    cd "$checkout"
-    git ls-files -z --cached --others --exclude-standard --deduplicate |
+    git -C "$checkout" ls-files -z --cached --others --exclude-standard --deduplicate |
         while IFS= read -r -d '' entry; do
-            [[ ! -e $entry ]] || printf '%s\0' "$entry"
+            [[ ! -e $checkout/$entry ]] || printf '%s\0' "$entry"
         done |
-        tar --create --null --files-from=- | tar --extract --directory="$root$inside"
+        tar --create --directory="$checkout" --null --files-from=- |
+        tar --extract --directory="$root$inside"
 }
 
 prepare() {
@@ -169,8 +191,4 @@ if [[ ${1:-} == --inside ]]; then
 fi
 prepare
 [[ $# -gt 0 ]] || set -- test run
-# The death of this process, even by SIGKILL, is that of everything in the namespace.
-setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child \
-    "${BASH_SOURCE[0]}" --inside "$@" &
-trap 'kill -KILL $!; wait; exit 130' INT TERM HUP
-wait $!
+in_namespace "$checkout/scripts/debian13.sh" --inside "$@"

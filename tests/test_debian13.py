@@ -68,7 +68,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
-        "CACHE": str(tmp_path / "the cache"),
+        "DEBIAN13_CACHE": str(tmp_path / "the cache"),
         "CALLS": str(tmp_path / "calls"),
         "MIRROR": "http://mirror.example/debian",
         "BODY": "true",
@@ -157,14 +157,14 @@ def test_targets_run_on_a_copy_and_nothing_stays_mounted(
     data = tmp_path / "data"
     (data / "ml-100k").mkdir(parents=True)
     done = run({**environ, "POCKETREC_DATA": str(data)})
-    root = Path(environ["CACHE"], "root")
+    root = Path(environ["DEBIAN13_CACHE"], "root")
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout == f"mounted\nml-100k\nmake run in {root}/srv/a checkout/Makefile\n"
     )
     copied = {p.name for p in (root / "srv" / "a checkout").iterdir()}
     assert copied == {"Makefile", "scripts", ".gitignore"}
-    assert mounts_below(environ["CACHE"]) == []
+    assert mounts_below(environ["DEBIAN13_CACHE"]) == []
     assert Path("/dev/null").exists()
     [call] = Path(environ["CALLS"]).read_text().splitlines()
     assert call.endswith(f"trixie {root} http://mirror.example/debian")
@@ -173,7 +173,7 @@ def test_targets_run_on_a_copy_and_nothing_stays_mounted(
 @needs_root
 def test_the_root_is_made_once_and_environments_stay(environ: dict[str, str]) -> None:
     assert run(environ).returncode == 0
-    inside = Path(environ["CACHE"], "root", "srv", "a checkout")
+    inside = Path(environ["DEBIAN13_CACHE"], "root", "srv", "a checkout")
     for name in (".venv", ".venv-python3.12", ".tools", "runs"):
         (inside / name).mkdir()
     assert run(environ, "lint").returncode == 0
@@ -197,7 +197,7 @@ def test_a_root_that_was_cut_off_is_made_anew(
 @needs_root
 def test_a_run_that_fails(environ: dict[str, str]) -> None:
     assert run({**environ, "BODY": "exit 7"}).returncode == 7
-    assert mounts_below(environ["CACHE"]) == []
+    assert mounts_below(environ["DEBIAN13_CACHE"]) == []
 
 
 @needs_root
@@ -214,27 +214,38 @@ def test_a_run_that_is_killed_takes_all_with_it(
         stderr=subprocess.DEVNULL,
     )
     wait_until(started.exists)
-    assert mounts_below(environ["CACHE"])
+    assert mounts_below(environ["DEBIAN13_CACHE"])
     process.send_signal(number)
     assert process.wait(timeout=20) != 0
-    wait_until(lambda: not mounts_below(environ["CACHE"]))
+    wait_until(lambda: not mounts_below(environ["DEBIAN13_CACHE"]))
 
 
 @needs_root
+@pytest.mark.parametrize("written", ["plain", "slash", "relative", "link"])
 def test_nothing_is_deleted_through_a_mount(
-    environ: dict[str, str], tmp_path: Path
+    environ: dict[str, str], tmp_path: Path, written: str
 ) -> None:
     """Somebody has mounted something of theirs in the copy."""
+    cache = environ["DEBIAN13_CACHE"]
+    (tmp_path / "link").symlink_to(cache)
+    written_as = {
+        "plain": cache,
+        "slash": f"{cache}//",
+        "relative": os.path.relpath(cache),
+        "link": str(tmp_path / "link"),
+    }
     assert run(environ).returncode == 0
     treasure = tmp_path / "treasure"
     treasure.mkdir()
     (treasure / "gold").write_text("")
-    place = Path(environ["CACHE"], "root", "srv", "a checkout", "scripts", "here")
+    place = Path(
+        environ["DEBIAN13_CACHE"], "root", "srv", "a checkout", "scripts", "here"
+    )
     place.mkdir()
     script = f'mount --bind {treasure} "{place}" && exec "$SCRIPT"'
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
-        env=environ,
+        env={**environ, "DEBIAN13_CACHE": written_as[written]},
         capture_output=True,
         text=True,
         check=False,
@@ -242,6 +253,65 @@ def test_nothing_is_deleted_through_a_mount(
     assert done.returncode == 1
     assert "something is mounted there; nothing is deleted" in done.stderr
     assert (treasure / "gold").exists()
+
+
+@needs_root
+def test_a_folder_of_somebody_else_is_left_alone(environ: dict[str, str]) -> None:
+    theirs = Path(environ["DEBIAN13_CACHE"], "root", "thesis")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("")
+    done = run(environ)
+    assert done.returncode == 1
+    assert "not of this script's making; it is left alone" in done.stderr
+    assert theirs.exists()
+
+
+@needs_root
+def test_the_cache_is_outside_of_the_checkout(environ: dict[str, str]) -> None:
+    inside = Path(environ["SCRIPT"]).parent.parent / "cache"
+    done = run({**environ, "DEBIAN13_CACHE": str(inside)})
+    assert done.returncode == 1
+    assert "Expected a folder outside the checkout" in done.stderr
+    assert not inside.exists()
+
+
+@needs_root
+def test_it_runs_from_any_folder(environ: dict[str, str]) -> None:
+    script = Path(environ["SCRIPT"])
+    for folder in (script.parent, script.parent.parent, Path("/")):
+        done = subprocess.run(
+            ["bash", os.path.relpath(script, folder), "lint"],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) in ((0, ""), (0, making(environ)))
+
+
+def making(environ: dict[str, str]) -> str:
+    root = Path(environ["DEBIAN13_CACHE"], "root")
+    return f"debian13: making a Debian 13 root in {root} (once; a minute or two)\n"
+
+
+@needs_root
+def test_a_killed_debootstrap_leaves_no_mount(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    script = f'{DEBOOTSTRAP}\nmount -t tmpfs none "$root/proc"\ntouch {started}\n'
+    stand_ins(tmp_path / "bin", debootstrap=script + "sleep 1000")
+    process = subprocess.Popen(
+        [environ["SCRIPT"]], env=environ, stderr=subprocess.DEVNULL
+    )
+    wait_until(started.exists)
+    assert mounts_below(environ["DEBIAN13_CACHE"])
+    process.kill()
+    process.wait(timeout=20)
+    wait_until(lambda: not mounts_below(environ["DEBIAN13_CACHE"]))
+    stand_ins(tmp_path / "bin", debootstrap=DEBOOTSTRAP)
+    assert run(environ).returncode == 0
 
 
 def wait_until(condition: object, seconds: float = 20) -> None:
