@@ -99,9 +99,9 @@ dist: setup ## Build the distributions into dist/: pocketrec, and pocketrec-devi
 clean: ## Remove what builds, tests and linters left (not the environment)
 	@rm -rf build dist device/build ./*.egg-info device/*.egg-info
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . -path ./.venv -prune -o -path ./.tools -prune -o -path ./.git -prune -o \
+	@find . -path './.venv*' -prune -o -path ./.tools -prune -o -path ./.git -prune -o \
 		-name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: distclean
 distclean: clean ## clean, and remove the environment and our own uv
-	@rm -rf .venv .tools
+	@rm -rf .venv* .tools

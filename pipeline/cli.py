@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import click
 from data.download import download_command
 from pipeline.device_commands import inspect_bundle, recommend
 from pipeline.kubeflow_commands import kubeflow
-from pipeline.options import CONFIG, SET
+from pipeline.options import CONFIG, SET, VERBOSE
+from pipeline.paths import expect_file, expect_folder, expect_new, expect_writable
 from pipeline.quiet import quiet
 
 NOT_BLESSED_EXIT_CODE = 3
@@ -33,9 +33,6 @@ BEAM_OPTIONS = click.option(
     type=click.Path(path_type=Path),
     help="A file of Beam options, e.g. configs/beam/flink.txt, for another runner than "
     "the one in memory.",
-)
-VERBOSE = click.option(
-    "--verbose", is_flag=True, help="Shows the logs and warnings of TFX and its kin."
 )
 
 
@@ -122,9 +119,9 @@ def run(
     from configs.loader import load_config
 
     config = load_config(config_path, _with_span(overrides, span))
-    _expect_folder(data)
+    expect_folder(data)
     output = output or Path("runs") / config.name
-    _expect_writable(output)
+    expect_writable(output)
     destination = push_destination or config.push.push_destination
     _prepare(verbose)
     from components.timeline_example_gen.fingerprint import data_fingerprint
@@ -186,8 +183,8 @@ def examples(
     from configs.loader import load_config
 
     config = load_config(config_path, _with_span(overrides, span))
-    _expect_folder(data)
-    _expect_new(output)
+    expect_folder(data)
+    expect_new(output)
     _prepare(verbose)
     from pipeline import steps
 
@@ -232,8 +229,8 @@ def train(
     from configs.loader import load_config
 
     config = load_config(config_path, overrides)
-    _expect_folder(examples_folder)
-    _expect_new(output)
+    expect_folder(examples_folder)
+    expect_new(output)
     _prepare(verbose)
     from pipeline import steps
 
@@ -296,10 +293,10 @@ def export(
 
     config = load_config(config_path, overrides)
     for folder in (training_folder, examples_folder):
-        _expect_folder(folder)
-    _expect_file(checkpoint)
-    _expect_new(output)
-    _expect_writable(output.resolve().parent)
+        expect_folder(folder)
+    expect_file(checkpoint)
+    expect_new(output)
+    expect_writable(output.resolve().parent)
     _prepare(verbose)
     from pipeline import steps
 
@@ -359,44 +356,6 @@ def _beam_args(path: Path | None) -> tuple[str, ...] | None:
     from pipeline.beam_options import read_beam_options
 
     return tuple(read_beam_options(path))
-
-
-def _expect_folder(path: Path) -> None:
-    from configs.errors import UserError
-
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise UserError(f"{path}: {what}, expected a folder")
-
-
-def _expect_file(path: Path) -> None:
-    from configs.errors import UserError
-
-    if not path.is_file():
-        what = "is a folder" if path.exists() else "does not exist"
-        raise UserError(f"{path}: {what}, expected a file")
-
-
-def _expect_new(path: Path) -> None:
-    from configs.errors import UserError
-
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path}: is there already, expected a new or an empty folder")
-    _expect_writable(path)
-
-
-def _expect_writable(path: Path) -> None:
-    """Refuses a folder that cannot be made or written, without making it."""
-    from configs.errors import UserError
-
-    there = path.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "cannot be written" if there.is_dir() else "is a file"
-        raise UserError(
-            f"{path}: {there} {what}, expected a folder that can be written"
-        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import CONFIG, SET
+from pipeline.options import CONFIG, SET, VERBOSE
+from pipeline.paths import expect_writable
 
 # The Pythons for which kfp and TFX can be installed together.
 PYTHONS = ((3, 10), (3, 11))
@@ -49,8 +50,8 @@ def kubeflow() -> None:
     \b
     Example:
       pocketrec kubeflow compile --config configs/sample.pbtxt \\
-          --data s3://recommender/data --pipeline-root s3://recommender/runs \\
-          --push-destination s3://recommender/push \\
+          --data gs://recommender/data --pipeline-root gs://recommender/runs \\
+          --push-destination gs://recommender/push \\
           --image registry.example/pocketrec:1 --output pipeline.yaml
 
     It needs the extra kfp: pip install "pocketrec[kfp]".
@@ -70,7 +71,7 @@ def kubeflow() -> None:
     "--pipeline-root",
     required=True,
     metavar="URI",
-    help="Folder of the artifacts, gs://... or s3://...",
+    help="Folder of the artifacts, gs://...",
 )
 @click.option(
     "--push-destination",
@@ -88,6 +89,7 @@ def kubeflow() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to write, e.g. pipeline.yaml.",
 )
+@VERBOSE
 def compile_command(
     config_path: Path,
     overrides: tuple[str, ...],
@@ -96,6 +98,7 @@ def compile_command(
     push_destination: str | None,
     image: str,
     output: Path,
+    verbose: bool,
 ) -> None:
     """Write the pipeline as Kubeflow's intermediate representation (YAML, schema 2.1).
 
@@ -105,8 +108,8 @@ def compile_command(
     \b
     Example:
       pocketrec kubeflow compile --config configs/sample.pbtxt \\
-          --data s3://recommender/data --pipeline-root s3://recommender/runs \\
-          --push-destination s3://recommender/push \\
+          --data gs://recommender/data --pipeline-root gs://recommender/runs \\
+          --push-destination gs://recommender/push \\
           --image registry.example/pocketrec:1 --output pipeline.yaml
     """
     from configs.errors import UserError
@@ -121,12 +124,18 @@ def compile_command(
             "push destination: none given. Expected --push-destination URI, or the "
             "field push.push_destination"
         )
-    click.get_current_context().with_resource(quiet())
+    expect_writable(output.absolute().parent)
+    if not verbose:
+        click.get_current_context().with_resource(quiet())
     import yaml
 
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.kubeflow_runner import check_reachable, compile_pipeline
 
+    check_reachable("data", data)
+    check_reachable("pipeline root", pipeline_root)
+    check_reachable("push destination", destination)
     spec = compile_pipeline(config, data, pipeline_root, destination, image)
+    output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.partial")
     partial.write_text(yaml.safe_dump(spec, sort_keys=True))
     partial.replace(output)

@@ -18,8 +18,9 @@ from pipeline.pipeline import Binding, create_pipeline
 from pipeline.source_revision import source_revision
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow_entrypoint")
-# What Kubeflow's launcher and TensorFlow's file systems both reach.
-REMOTE = re.compile(r"(gs|s3)://[^/]+(/.*)?")
+# What Kubeflow's launcher and TensorFlow's file systems both reach; s3:// is not built
+# into TensorFlow.
+REMOTE = re.compile(r"gs://[^/]+(/.*)?")
 
 
 def compile_pipeline(
@@ -36,18 +37,10 @@ def compile_pipeline(
     Args:
       config: a valid configuration.
       data: folder of the activities, items and users, as the tasks see it.
-      pipeline_root: folder of the artifacts, ``gs://`` or ``s3://``.
+      pipeline_root: folder of the artifacts, see `check_reachable`.
       push_destination: folder of the pushed versions.
       image: container image in which pocketrec and its extra ``kfp`` are installed.
-
-    Raises:
-      UserError: if `pipeline_root` is no such folder.
     """
-    if not REMOTE.fullmatch(pipeline_root):
-        raise UserError(
-            f"pipeline root {pipeline_root}: expected gs://BUCKET/PATH or "
-            "s3://BUCKET/PATH, which every task can reach"
-        )
     pipeline = create_pipeline(
         config,
         Binding(
@@ -78,6 +71,19 @@ def compile_pipeline(
     return spec
 
 
+def check_reachable(what: str, folder: str) -> None:
+    """Refuses a folder that not every task reaches; a container's own disk is lost.
+
+    Raises:
+      UserError: naming what the folder is for.
+    """
+    if not REMOTE.fullmatch(folder):
+        raise UserError(
+            f"{what} {folder}: expected gs://BUCKET/PATH, which every task can reach"
+        )
+
+
 def kubeflow_name(name: str) -> str:
     """A configuration's name in the letters that Kubeflow allows."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:128] or "pocketrec"
+    legal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return legal[:128].rstrip("-") or "pocketrec"

@@ -21,3 +21,6 @@ SET = click.option(
     help="Overrides a field of the configuration, e.g. model.hidden_layer_dims=64,32. "
     "May be given several times.",
 )
+VERBOSE = click.option(
+    "--verbose", is_flag=True, help="Shows the logs and warnings of TFX and its kin."
+)

@@ -1,4 +1,4 @@
-"""Keeps third-party noise off the terminal; our own warnings and all errors stay."""
+"""Keeps third-party noise off the terminal; our own warnings and errors stay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RAISING = ("absl", "apache_beam")
 NATIVE_NOISE = (
     r"WARNING: All log messages before absl::InitializeLog\(\) is called",
     r"[IW][0-9]{4} [0-9:.]+ +[0-9]+ [^ ]+\.cc:[0-9]+\] ",
-    r"E[0-9]{4} .*\.cc:[0-9]+\] Unable to register cu[A-Z]+ ",
+    r"(E[0-9]{4}|[0-9-]+ [0-9:.]+: E) .*\.cc:[0-9]+\] Unable to register cu[A-Z]+ ",
     r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+: [IW] [^ ]+\.cc:[0-9]+\] ",
     r"INFO: (Created|Initialized) TensorFlow Lite ",
 )
@@ -37,7 +37,7 @@ class _OursOrErrors(logging.Filter):
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Enter before TensorFlow, Beam or TFX are imported; child processes inherit it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     # With a handler on the root, libraries that call basicConfig add none of theirs.
@@ -87,7 +87,8 @@ def native_noise_hidden() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # The filter may have been killed.
+            sys.stderr.flush()
         os.dup2(terminal, 2)
         os.close(terminal)
         # A process that we leave behind may hold its input open.

@@ -52,8 +52,7 @@ class Executor(tfx_executor.Executor):
         )
         for line in verdict.lines():
             logging.info(line)
-        if not verdict.blessed:
-            logging.warning(verdict.summary())
+        logging.info(verdict.summary())
 
 
 def holds_model(artifact: types.Artifact) -> bool:

@@ -41,9 +41,9 @@ def test_a_command_without_it_is_one_line(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     options = {
         "--config": "configs/sample.pbtxt",
-        "--data": "s3://recommender/data",
-        "--pipeline-root": "s3://recommender/runs",
-        "--push-destination": "s3://recommender/push",
+        "--data": "gs://recommender/data",
+        "--pipeline-root": "gs://recommender/runs",
+        "--push-destination": "gs://recommender/push",
         "--image": "pocketrec",
         "--output": str(tmp_path / "pipeline.yaml"),
     }

@@ -30,9 +30,9 @@ def compiled(path: Path, *arguments: str) -> dict[str, Any]:
 
     options = {
         "--config": str(CONFIG),
-        "--data": "s3://recommender/data",
-        "--pipeline-root": "s3://recommender/runs",
-        "--push-destination": "s3://recommender/push",
+        "--data": "gs://recommender/data",
+        "--pipeline-root": "gs://recommender/runs",
+        "--push-destination": "gs://recommender/push",
         "--image": "registry.example/pocketrec:1",
         "--output": str(path),
     }
@@ -51,7 +51,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_bare_pipeline_of_schema_2_1(spec: dict[str, Any]) -> None:
     assert spec["schemaVersion"] == "2.1.0"
     assert spec["pipelineInfo"] == {"name": "movielens-100k"}
-    assert spec["defaultPipelineRoot"] == "s3://recommender/runs"
+    assert spec["defaultPipelineRoot"] == "gs://recommender/runs"
 
 
 def test_all_that_the_local_runner_runs(spec: dict[str, Any]) -> None:
@@ -92,6 +92,7 @@ def test_the_same_again(spec: dict[str, Any], tmp_path: Path) -> None:
         ("My Shop (v2)", "my-shop-v2"),
         ("__", "pocketrec"),
         ("a" * 200, "a" * 128),
+        ("a" * 127 + " b", "a" * 127),
     ],
 )
 def test_names(name: str, allowed: str) -> None:
@@ -104,6 +105,9 @@ def test_names(name: str, allowed: str) -> None:
     ("change", "part"),
     [
         (("--pipeline-root", "runs"), "pipeline root runs: expected gs://"),
+        (("--pipeline-root", "s3" + "://b/r"), "expected gs://BUCKET/PATH"),
+        (("--push-destination", "push"), "push destination push: expected gs://"),
+        (("--data", "data/sample"), "data data/sample: expected gs://"),
         (("--push-destination", ""), "push destination: none given"),
         (("--set", "train.num_epochs=0"), "train.num_epochs"),
     ],
@@ -114,9 +118,9 @@ def test_refused(change: tuple[str, str], part: str, tmp_path: Path) -> None:
     output = tmp_path / "pipeline.yaml"
     arguments = {
         "--config": str(CONFIG),
-        "--data": "s3://recommender/data",
-        "--pipeline-root": "s3://recommender/runs",
-        "--push-destination": "s3://recommender/push",
+        "--data": "gs://recommender/data",
+        "--pipeline-root": "gs://recommender/runs",
+        "--push-destination": "gs://recommender/push",
         "--image": "i",
         "--output": str(output),
         change[0]: change[1],
@@ -135,7 +139,7 @@ def test_tasks_run_on_what_the_open_source_driver_hands_them(tmp_path: Path) -> 
 
     config = load_config(ROOT / "configs" / "sample.pbtxt")
     data, push = str(ROOT / "data" / "sample"), str(tmp_path / "push")
-    spec = compile_pipeline(config, data, "s3://bucket/root", push, "image")
+    spec = compile_pipeline(config, data, "gs://bucket/root", push, "image")
     produced = {
         "TimelineExampleGen": run_task(spec, "TimelineExampleGen", {}, tmp_path)
     }

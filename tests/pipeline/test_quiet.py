@@ -61,6 +61,8 @@ NOISE = (
     "2026-11-25 06:47:40.962342: W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:"
     "38] TF-TRT Warning: Could not find TensorRT",
     "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    "2026-11-25 06:47:39.685666: E external/local_xla/xla/stream_executor/cuda/"
+    "cuda_fft.cc:479] Unable to register cuFFT factory: Attempting to register",
 )
 NEWS = (
     "E0000 00:00:1795588791.772961      10 node_def_util.cc:675] NodeDef mentions what",
