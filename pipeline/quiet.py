@@ -21,6 +21,7 @@ NATIVE_NOISE = (
     r"WARNING: All log messages before absl::InitializeLog\(\) is called",
     r"[IW][0-9]{4} [0-9:.]+ +[0-9]+ [^ ]+\.cc:[0-9]+\] ",
     r"(E[0-9]{4}|[0-9-]+ [0-9:.]+: E) .*\.cc:[0-9]+\] Unable to register cu[A-Z]+ ",
+    r"(E[0-9]{4}|[0-9-]+ [0-9:.]+: E) .*\.cc:[0-9]+\] failed call to cuInit: ",
     r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+: [IW] [^ ]+\.cc:[0-9]+\] ",
     r"INFO: (Created|Initialized) TensorFlow Lite ",
 )

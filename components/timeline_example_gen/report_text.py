@@ -44,7 +44,8 @@ def split_lines(report: Mapping[str, Any]) -> list[str]:
     counts = [f"{name} {report['examples'][name]:,}" for name in splits.SPLITS]
     header = ("split", "examples", "users", "items", "unseen", "first label", "last")
     rows = [header]
-    for name, labels in split["labels"].items():
+    for name in splits.LABELLED_SPLITS:
+        labels = split["labels"][name]
         unseen = report["labels_unseen_in_train"].get(name)
         rows.append(
             (

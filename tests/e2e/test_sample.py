@@ -74,6 +74,11 @@ def test_progress_and_summary(run: Run) -> None:
     assert len(epochs) == EPOCHS
     assert float(epochs[0][0]) > float(epochs[-1][0])
     assert "Examples: train 38,200, eval 600, test 600, catalogue 700" in out
+    assert re.findall(r"^  (train|eval|test) +[\d,]+ +600 ", out, re.MULTILINE) == [
+        "train",
+        "eval",
+        "test",
+    ]
     assert "movie_genre 18, movie_id 700" in out
     assert "SAVED_MODEL: BLESSED on 600 examples" in out
     assert "TFLITE: BLESSED on 600 examples" in out

@@ -61,6 +61,8 @@ NOISE = (
     "2026-11-25 06:47:40.962342: W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:"
     "38] TF-TRT Warning: Could not find TensorRT",
     "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    "E0000 00:00:1795600295.247485      73 cuda_platform.cc:52] failed call to cuInit: "
+    "INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)",
     "2026-11-25 06:47:39.685666: E external/local_xla/xla/stream_executor/cuda/"
     "cuda_fft.cc:479] Unable to register cuFFT factory: Attempting to register",
 )
