@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import ranking, table
+from benchmarks.activities import Activities
 from benchmarks.models import Baseline, ItemCosine, Markov, Popularity
-from benchmarks.timelines import Activities
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from benchmarks.timelines import Activities, rebuild
+from benchmarks.activities import Activities, rebuild
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError

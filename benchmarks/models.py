@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.timelines import Activities, Pairs, pair_weights
+from benchmarks.activities import Activities, Pairs, pair_weights
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]

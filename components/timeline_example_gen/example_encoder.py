@@ -8,15 +8,17 @@ Wire format of a tf.Example with the features k1, k2, ...::
 
     0A <size> { 0A <size> { 0A <size> k1  12 <size> { kind <size> <values> } } ... }
 
-The values of a feature, its *payload*, depend on the example; all around them depends
-on the payload's size alone. So an example is a concatenation of pieces, header and
-payload of each column, and one Arrow `take` puts the pieces of a batch in order.
+The values of a feature, its *payload*, depend on the example; all around them, its
+*header*, depends on the payload's size alone. So an example is a concatenation of
+pieces, and of each piece those of all examples are copied at once, size by size. Where
+payloads overlap, as the contexts of one user do, they are slices of bytes that were
+encoded once.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +30,8 @@ Ints = npt.NDArray[np.int64]
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 _FIRST, _SECOND = b"\x0a", b"\x12"  # Tags of a message's fields 1 and 2.
+# An empty text, 0.0 and 0, as they stand in their lists.
+_PADDING = {_BYTES_LIST: b"\x0a\x00", _FLOAT_LIST: bytes(4), _INT64_LIST: b"\x00"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,40 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """Values as they stand in a feature's list, one after the other.
+
+    Attributes:
+      kind: the list's tag.
+      data: uint8 ``[bytes]``.
+      offsets: int64 ``[values + 1]``: where each value begins.
+    """
+
+    kind: bytes
+    data: Bytes
+    offsets: Ints
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The values of one feature in a batch of examples, as ranges that may overlap.
+
+    Attributes:
+      values: those of all examples, encoded once.
+      begin: int64 ``[examples]``: where each example's values begin.
+      end: int64 ``[examples]``: one after its last.
+      length: shorter ranges are padded to so many values; 0: they are not.
+    """
+
+    values: Encoded
+    begin: Ints
+    end: Ints
+    length: int = 0
+
+
+@dataclass(frozen=True)
 class Column:
-    """The values of one feature in a batch of examples.
+    """The values of one feature, one example's after the other's.
 
     Attributes:
       values: int64 or float32 ``[values]``, or int64 codes where `terms` is given.
@@ -70,8 +106,22 @@ class Column:
         offsets = np.arange(examples + 1, dtype=np.int64) * length
         return cls(values=values.reshape(-1), offsets=offsets, terms=terms)
 
+    def windows(self) -> Windows:
+        """The same values as ranges."""
+        values = encode_values(self.values, self.terms)
+        return Windows(values, self.offsets[:-1], self.offsets[1:])
 
-def encode_examples(columns: Mapping[str, Column]) -> list[bytes]:
+
+@dataclass(frozen=True)
+class _Pieces:
+    """A piece of each example: where in `data` it begins, and its size."""
+
+    data: Bytes
+    begin: Ints
+    sizes: Ints
+
+
+def encode_examples(columns: Mapping[str, Column | Windows]) -> list[bytes]:
     """Serializes a batch.
 
     Args:
@@ -80,29 +130,46 @@ def encode_examples(columns: Mapping[str, Column]) -> list[bytes]:
     Returns:
       One serialized tf.Example per row, features in the order of `columns`.
     """
-    pieces: list[pa.LargeBinaryArray] = []
-    takes: list[Ints] = []  # per piece of an example [examples]
-    total = np.zeros(len(next(iter(columns.values())).offsets) - 1, np.int64)
-    known = 0
+    pieces: list[_Pieces] = []
     for name, column in columns.items():
-        payload, kind = _payload(column)
-        sizes = np.diff(_offsets(payload))
-        distinct, which = np.unique(sizes, return_inverse=True)
-        headers = [_header(name.encode(), kind, size) for size in distinct.tolist()]
-        takes.append(which.reshape(-1) + known)
-        takes.append(np.arange(len(sizes)) + known + len(headers))
-        pieces += [pa.array(headers, pa.large_binary()), payload]
-        known += len(headers) + len(payload)
-        total += (
-            sizes + np.array([len(h) for h in headers], np.int64)[which.reshape(-1)]
-        )
-    distinct, which = np.unique(total, return_inverse=True)
-    outer = [_FIRST + _varint(size) for size in distinct.tolist()]
-    pieces.append(pa.array(outer, pa.large_binary()))
-    takes.insert(0, which.reshape(-1) + known)
-    order = np.stack(takes, axis=1).reshape(-1)  # [examples * pieces of an example]
-    flat = pa.concat_arrays(pieces).take(pa.array(order))
-    return _regroup(flat, _offsets(flat)[:: len(takes)]).to_pylist()
+        windows = column.windows() if isinstance(column, Column) else column
+        kind = windows.values.kind
+        payload = _payload(windows)
+        sizes = _total_sizes(payload)
+        make = functools.partial(_header, name.encode(), kind)
+        pieces += [_by_size(sizes, make), *payload]
+    outer = _by_size(_total_sizes(pieces), lambda size: _FIRST + _varint(size))
+    pieces.insert(0, outer)
+    sizes = _total_sizes(pieces)
+    ends = np.cumsum(sizes)
+    data = np.empty(ends[-1] if len(ends) else 0, np.uint8)
+    at = ends - sizes
+    for piece in pieces:
+        _copy(piece, data, at)
+        at += piece.sizes
+    whole = data.tobytes()
+    starts = (ends - sizes).tolist()
+    return [whole[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
+
+
+def encode_values(
+    values: npt.NDArray[np.int64] | npt.NDArray[np.float32], terms: Terms | None = None
+) -> Encoded:
+    """Encodes the values of a feature.
+
+    Args:
+      values: int64 or float32 ``[values]``, or int64 codes where `terms` is given.
+      terms: the byte strings that the codes stand for.
+    """
+    if terms is not None:
+        taken = terms.sized.take(pa.array(values))
+        data = np.frombuffer(taken.buffers()[2] or b"", np.uint8)
+        return Encoded(_BYTES_LIST, data, _offsets(taken))
+    if values.dtype == np.float32:
+        # Little-endian, as the wire format wants it, on any machine.
+        data = values.astype("<f4").view(np.uint8)
+        return Encoded(_FLOAT_LIST, data, np.arange(len(values) + 1) * 4)
+    return Encoded(_INT64_LIST, *varints(np.asarray(values, np.int64)))
 
 
 def varints(values: Ints) -> tuple[Bytes, Ints]:
@@ -132,17 +199,54 @@ def varints(values: Ints) -> tuple[Bytes, Ints]:
     return data, offsets
 
 
-def _payload(column: Column) -> tuple[pa.LargeBinaryArray, bytes]:
-    """Each example's values as they stand in its list, and the list's tag."""
-    if column.terms is not None:
-        taken = column.terms.sized.take(pa.array(column.values))
-        return _regroup(taken, _offsets(taken)[column.offsets]), _BYTES_LIST
-    if column.values.dtype == np.float32:
-        # Little-endian, as the wire format wants it, on any machine.
-        data = column.values.astype("<f4").view(np.uint8)
-        return _binary(data, column.offsets * 4), _FLOAT_LIST
-    data, offsets = varints(np.asarray(column.values, np.int64))
-    return _binary(data, offsets[column.offsets]), _INT64_LIST
+def _payload(windows: Windows) -> list[_Pieces]:
+    """Each example's values and, behind them, its padding."""
+    values = windows.values
+    begin = values.offsets[windows.begin]
+    payload = [_Pieces(values.data, begin, values.offsets[windows.end] - begin)]
+    missing = windows.length - (windows.end - windows.begin)
+    if windows.length and missing.any():
+        padding = _PADDING[values.kind]
+        data = np.frombuffer(padding * windows.length, np.uint8)
+        payload.append(_Pieces(data, np.zeros_like(missing), missing * len(padding)))
+    return payload
+
+
+def _by_size(sizes: Ints, make: Callable[[int], bytes]) -> _Pieces:
+    """A piece that depends on a size alone, made once for each size."""
+    distinct = np.flatnonzero(np.bincount(sizes))
+    made = [make(size) for size in distinct.tolist()]
+    which = np.zeros(sizes.max(initial=0) + 1, np.int64)
+    which[distinct] = np.arange(len(distinct))
+    lengths = np.array([len(piece) for piece in made], np.int64)
+    chosen = which[sizes]
+    data = np.frombuffer(b"".join(made), np.uint8)
+    return _Pieces(data, (np.cumsum(lengths) - lengths)[chosen], lengths[chosen])
+
+
+def _total_sizes(pieces: Sequence[_Pieces]) -> Ints:
+    return np.sum([piece.sizes for piece in pieces], axis=0)
+
+
+def _copy(pieces: _Pieces, target: Bytes, at: Ints) -> None:
+    """Copies each example's piece to its place."""
+    sizes = pieces.sizes
+    # Small integers are sorted by radix.
+    keys = sizes.astype(np.min_scalar_type(sizes.max(initial=0)))
+    order = np.argsort(keys, kind="stable")
+    sizes, begin, at = sizes[order], pieces.begin[order], at[order]
+    ends = np.flatnonzero(np.diff(sizes, append=-1)) + 1
+    start = 0
+    for end in ends.tolist():
+        size, same = int(sizes[start]), slice(start, end)
+        if size:
+            _every(target, size)[at[same]] = _every(pieces.data, size)[begin[same]]
+        start = end
+
+
+def _every(data: Bytes, size: int) -> npt.NDArray[np.void]:
+    """All so many bytes that stand together, by where they begin; a view."""
+    return np.ndarray((len(data) - size + 1,), f"V{size}", data, strides=(1,))
 
 
 def _header(name: bytes, kind: bytes, payload: int) -> bytes:
@@ -162,18 +266,6 @@ def _varint(value: int) -> bytes:
         value >>= 7
     data.append(value)
     return bytes(data)
-
-
-def _binary(data: Bytes, offsets: Ints) -> pa.LargeBinaryArray:
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-
-
-def _regroup(array: pa.LargeBinaryArray, offsets: Ints) -> pa.LargeBinaryArray:
-    """The same bytes, cut at other places."""
-    data = array.buffers()[2] or pa.py_buffer(b"")
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), data]
-    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
 
 
 def _offsets(array: pa.LargeBinaryArray) -> Ints:

@@ -12,8 +12,15 @@ import pyarrow as pa
 from components.timeline_example_gen import columns as names
 from components.timeline_example_gen import timelines
 from components.timeline_example_gen.columns import ColumnSpec, Plan
-from components.timeline_example_gen.example_encoder import Column, Terms
+from components.timeline_example_gen.example_encoder import (
+    Column,
+    Encoded,
+    Terms,
+    Windows,
+    encode_values,
+)
 from components.timeline_example_gen.lookups import (
+    FieldTable,
     Lookup,
     Values,
     make_values,
@@ -58,20 +65,18 @@ class Activities:
 
 @dataclass(frozen=True)
 class _RowField:
-    """A field of activities: its values' codes, one activity's after the other's.
+    """A field of activities or users: its values, one row's after the other's.
 
     Attributes:
-      codes: int64.
-      offsets: int64 ``[rows + 1]``, where each row's codes begin; None: one a row.
-      values: what the codes stand for, the padding first.
+      values: encoded once for all examples.
+      offsets: int64 ``[rows + 1]``, where each row's values begin; None: one a row.
     """
 
-    codes: Ints
-    offsets: Ints | None
-    values: Values
+    values: Encoded
+    offsets: Ints | None = None
 
     def span(self, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
-        """From where to where the codes of ranges of rows stand."""
+        """From where to where the values of ranges of rows stand."""
         if self.offsets is None:
             return begin, end
         return self.offsets[begin], self.offsets[end]
@@ -97,18 +102,21 @@ class ExampleColumns:
             field.name: _row_field(field, plan, activities, items, item_row)
             for field in plan.fields(Role.ITEM_ID, Role.ITEM, Role.VALUE, Role.ACTIVITY)
         }
-        self._users = users
-        self._user_row = users.rows(activities.user_terms)
-        self._user_ids = Terms(activities.user_terms)
+        user_row = users.rows(activities.user_terms)
+        self._user_fields = {
+            field.name: _table_field(field, users.fields[field.name], user_row)
+            for field in plan.fields(Role.USER)
+        }
+        every_user = np.arange(len(activities.user_terms), dtype=np.int64)
+        self._user_ids = encode_values(every_user, Terms(activities.user_terms))
+        self._timestamps = encode_values(activities.timestamp)
         longest = int(activities.position.max(initial=0))
         texts = [names.history_bucket(p, plan.buckets) for p in range(longest + 1)]
         distinct, codes = np.unique(texts, return_inverse=True)
-        self._bucket_terms = Terms(
-            pa.array([t.encode() for t in distinct]).cast(pa.large_binary())
-        )
-        self._bucket_of = codes.reshape(-1).astype(np.int64)  # by position
+        terms = Terms(pa.array([t.encode() for t in distinct], pa.large_binary()))
+        self._buckets = encode_values(codes.reshape(-1), terms)  # by position
 
-    def __call__(self, label: Ints, with_seen: bool) -> dict[str, Column]:
+    def __call__(self, label: Ints, with_seen: bool) -> dict[str, Column | Windows]:
         """The columns of the examples of some labels.
 
         Args:
@@ -119,53 +127,38 @@ class ExampleColumns:
           Columns in the order of their names.
         """
         activities, plan = self._activities, self._plan
-        position = activities.position[label]
+        user, position = activities.user[label], activities.position[label]
         context_length = np.minimum(position, plan.max_context_length)
         begin = label - context_length
-        result: dict[str, Column] = {}
+        ranges = {
+            features.USER: (self._user_fields, user, user + 1),
+            features.LABEL: (self._fields, label, label + 1),
+            features.CONTEXT: (self._fields, begin, label),
+        }
+        result: dict[str, Column | Windows] = {}
         for spec in plan.specs:
-            if spec.prefix == features.USER:
-                table = self._users.fields[spec.field.name]
-                row = self._user_row[activities.user[label]]
-                field = _RowField(table.codes, table.offsets, table.values)
-                span = field.span(row, row + 1)
-            else:
-                field = self._fields[spec.field.name]
-                is_label = spec.prefix == features.LABEL
-                span = (
-                    field.span(label, label + 1)
-                    if is_label
-                    else field.span(begin, label)
-                )
-            result |= _tail(spec, field, *span)
-        index, _ = timelines.windows(begin, label, plan.max_context_length)
-        timestamp = np.where(index >= 0, activities.timestamp[index], 0)
-        result[names.CONTEXT_TIMESTAMP] = Column.dense(timestamp)
+            fields, first, end = ranges[spec.prefix]
+            field = fields[spec.field.name]
+            result |= _tail(spec, field, *field.span(first, end))
+        seen = self._fields[plan.item.name].values
         result |= {
-            names.LABEL_TIMESTAMP: _one(activities.timestamp[label]),
+            names.CONTEXT_TIMESTAMP: Windows(
+                self._timestamps, begin, label, plan.max_context_length
+            ),
+            names.LABEL_TIMESTAMP: Windows(self._timestamps, label, label + 1),
             names.LABEL_POSITION: _one(position),
             names.CONTEXT_LENGTH: _one(context_length),
-            names.USER_ID: _one(activities.user[label], self._user_ids),
-            names.HISTORY_LENGTH: _one(self._bucket_of[position], self._bucket_terms),
+            names.USER_ID: Windows(self._user_ids, user, user + 1),
+            names.HISTORY_LENGTH: Windows(self._buckets, position, position + 1),
             names.ITEM_TITLE: _nothing(len(label), _NO_TEXT),
-            plan.seen: self._seen(label, position, with_seen),
+            plan.seen: Windows(seen, label - position if with_seen else label, label),
         }
         return dict(sorted(result.items()))
 
-    def _seen(self, label: Ints, position: Ints, with_seen: bool) -> Column:
-        field = self._fields[self._plan.item.name]
-        if not with_seen:
-            return _nothing(len(label), field.values.terms)
-        codes = field.codes[timelines.spread(label - position, position)]
-        offsets = np.zeros(len(label) + 1, np.int64)
-        np.cumsum(position, out=offsets[1:])
-        if field.values.terms is not None:
-            return Column(codes, offsets, field.values.terms)
-        assert field.values.numbers is not None
-        return Column(field.values.numbers[codes], offsets)
 
-
-def catalogue_columns(plan: Plan, items: Lookup, part: slice) -> dict[str, Column]:
+def catalogue_columns(
+    plan: Plan, items: Lookup, part: slice
+) -> dict[str, Column | Windows]:
     """One example per item: its own fields as label, all else empty.
 
     Args:
@@ -175,7 +168,7 @@ def catalogue_columns(plan: Plan, items: Lookup, part: slice) -> dict[str, Colum
     """
     rows = np.arange(len(items.keys), dtype=np.int64)[part]
     nothing = np.zeros(len(rows), np.int64)
-    result: dict[str, Column] = {}
+    result: dict[str, Column | Windows] = {}
     for spec in plan.specs:
         field = _catalogue_field(spec, plan, items)
         span = (nothing, nothing)
@@ -203,22 +196,15 @@ def catalogue_columns(plan: Plan, items: Lookup, part: slice) -> dict[str, Colum
 
 def _tail(
     spec: ColumnSpec, field: _RowField, begin: Ints, end: Ints
-) -> dict[str, Column]:
+) -> dict[str, Column | Windows]:
     """The last values of ranges; of a multi-valued field also how many there are."""
-    index, count = timelines.windows(begin, end, spec.length)
-    codes = np.where(index >= 0, field.codes[index], 0) if len(field.codes) else index
-    codes = np.maximum(codes, 0)
-    result = {spec.name: _column(codes, field.values)}
+    count = np.minimum(end - begin, spec.length)
+    result: dict[str, Column | Windows] = {
+        spec.name: Windows(field.values, end - count, end, spec.length)
+    }
     if spec.field.multi_valued:
         result[features.length_column(spec.name)] = _one(count)
     return result
-
-
-def _column(codes: Ints, values: Values) -> Column:
-    if values.terms is not None:
-        return Column.dense(codes, values.terms)
-    assert values.numbers is not None
-    return Column.dense(values.numbers[codes])
 
 
 def _one(values: Ints, terms: Terms | None = None) -> Column:
@@ -236,7 +222,7 @@ def _row_field(
     """A field of activities or of their items, row by row."""
     if field.role == Role.ITEM_ID:
         values = _item_values(activities.item_terms, plan.item_type)
-        return _RowField(activities.item + 1, None, values)
+        return _RowField(_encode(activities.item + 1, values))
     if field.role == Role.VALUE:
         assert activities.value is not None
         return _value_field(activities.value, plan.type_of(field))
@@ -246,25 +232,29 @@ def _row_field(
             return _activity_field(activities.fields[field.name], kind)
         of_time = OF_TIME[field.derivation](activities.timestamp, plan.timezone)
         return _activity_field(pa.array(of_time), kind)
-    table = items.fields[field.name]
-    begin, end = table.offsets[item_row], table.offsets[item_row + 1]
+    return _table_field(field, items.fields[field.name], item_row)
+
+
+def _table_field(field: Field, table: FieldTable, row: Ints) -> _RowField:
+    """A field of some rows of a table."""
+    begin, end = table.offsets[row], table.offsets[row + 1]
     if not field.multi_valued:
-        return _RowField(table.codes[begin], None, table.values)
-    offsets = np.zeros(len(item_row) + 1, np.int64)
+        return _RowField(_encode(table.codes[begin], table.values))
+    offsets = np.zeros(len(row) + 1, np.int64)
     np.cumsum(end - begin, out=offsets[1:])
     codes = table.codes[timelines.spread(begin, end - begin)]
-    return _RowField(codes, offsets, table.values)
+    return _RowField(_encode(codes, table.values), offsets)
 
 
 def _catalogue_field(spec: ColumnSpec, plan: Plan, items: Lookup) -> _RowField:
     if spec.field.role == Role.ITEM_ID:
         codes = np.arange(1, len(items.keys) + 1, dtype=np.int64)
-        return _RowField(codes, None, _item_values(items.keys, plan.item_type))
+        return _RowField(_encode(codes, _item_values(items.keys, plan.item_type)))
     table = items.fields.get(spec.field.name)
     if table is None:  # The users' and the activities' own fields.
         values = make_values([padding_of(spec.type)], spec.type)
-        return _RowField(np.zeros(1, np.int64), None, values)
-    return _RowField(table.codes, table.offsets, table.values)
+        return _RowField(_encode(np.zeros(1, np.int64), values))
+    return _RowField(_encode(table.codes, table.values), table.offsets)
 
 
 def _item_values(terms: pa.Array, item_type: int) -> Values:
@@ -281,7 +271,7 @@ def _activity_field(values: pa.Array, kind: int) -> _RowField:
     encoded = values.dictionary_encode()
     codes = encoded.indices.to_numpy().astype(np.int64) + 1
     distinct = encoded.dictionary.to_pylist()
-    return _RowField(codes, None, make_values([padding_of(kind), *distinct], kind))
+    return _RowField(_encode(codes, make_values([padding_of(kind), *distinct], kind)))
 
 
 def _value_field(value: npt.NDArray[np.float64], kind: int) -> _RowField:
@@ -289,5 +279,12 @@ def _value_field(value: npt.NDArray[np.float64], kind: int) -> _RowField:
     codes = codes.reshape(-1).astype(np.int64) + 1
     if kind == pb.STRING:
         texts = [np.format_float_positional(v, trim="-").encode() for v in distinct]
-        return _RowField(codes, None, make_values([b"", *texts], kind))
-    return _RowField(codes, None, make_values([0, *distinct.tolist()], kind))
+        return _RowField(_encode(codes, make_values([b"", *texts], kind)))
+    return _RowField(_encode(codes, make_values([0, *distinct.tolist()], kind)))
+
+
+def _encode(codes: Ints, values: Values) -> Encoded:
+    if values.terms is not None:
+        return encode_values(codes, values.terms)
+    assert values.numbers is not None
+    return encode_values(values.numbers[codes])

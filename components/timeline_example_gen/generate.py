@@ -47,6 +47,9 @@ DEFAULT_BEAM_ARGS = (
 _BYTES_PER_SHARD = 6_000_000
 # Text is about so many times as large as compressed.
 _COMPRESSION = 4
+# Where some activities of a shard stand: a file, the first byte and how many.
+Part = tuple[str, int, int]
+_NO_PART: Part = ("", 0, 0)
 # Examples of the catalogue that are encoded at once.
 _CATALOGUE_BATCH = 20_000
 
@@ -257,7 +260,9 @@ def _build(
         | "Read" >> beam.ParDo(reader)
     )
     # Every shard writes its files, also one that no user falls in.
-    empty = pipeline | "Shards" >> beam.Create([(n, b"") for n in range(num_shards)])
+    empty = pipeline | "Shards" >> beam.Create(
+        [(n, _NO_PART) for n in range(num_shards)]
+    )
     _ = (
         (batches, empty)
         | "Flatten" >> beam.Flatten()
@@ -276,17 +281,17 @@ def _cuts(batches: beam.PCollection, config: pb.RecommenderConfig) -> Any:
             features.cut(data, "train_end"), features.cut(data, "eval_end")
         )
     fraction = data.train_data_fraction
-    times = batches | "Timestamps" >> beam.Map(
-        lambda batch: shards.timestamps(batch[1])
-    )
     coarse = beam.pvalue.AsSingleton(
-        times
-        | "Coarse" >> beam.Map(splits.coarse_histogram)
+        batches
+        | "Coarse" >> beam.Map(lambda batch: splits.coarse_histogram(_times(batch)))
         | "AddCoarse" >> beam.CombineGlobally(_add_histograms)
     )
     fine = beam.pvalue.AsSingleton(
-        times
-        | "Fine" >> beam.Map(splits.fine_histogram, coarse, fraction)
+        batches
+        | "Fine"
+        >> beam.Map(
+            lambda batch, c: splits.fine_histogram(_times(batch), c, fraction), coarse
+        )
         | "AddFine" >> beam.CombineGlobally(_add_histograms)
     )
     cuts = (
@@ -296,6 +301,10 @@ def _cuts(batches: beam.PCollection, config: pb.RecommenderConfig) -> Any:
         >> beam.Map(lambda share, c, f: splits.find_cuts(c, f, share), coarse, fine)
     )
     return beam.pvalue.AsSingleton(cuts)
+
+
+def _times(batch: tuple[int, Part]) -> Any:
+    return shards.timestamps(storage.read_part(*batch[1]))
 
 
 def _add_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
@@ -331,9 +340,13 @@ class _Filters:
         return batch, (before - middle, middle - batch.num_rows)
 
 
-@beam.typehints.with_output_types(tuple[int, bytes])
+@beam.typehints.with_output_types(tuple[int, Part])
 class _ReadFile(beam.DoFn):
-    """Reads a log; leaves behind its rows' count, or what is wrong with it."""
+    """Reads a log; leaves behind its rows' count, or what is wrong with it.
+
+    The activities themselves go from here to the shards in files: Beam's in-memory
+    runner would hold several copies of all of them at once.
+    """
 
     def __init__(
         self,
@@ -353,22 +366,34 @@ class _ReadFile(beam.DoFn):
         """The blocks of a log; its header is read at once."""
         return self._source.read_activities(path, self._types)
 
-    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
+    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, Part]]:
         index, path = element
         count, left_out = RowCount(), dict.fromkeys(_Filters.NAMES, 0)
         outcome: Any
         try:
-            for block in self.open(path):
+            for place, block in enumerate(self.open(path)):
                 count.add(block.count)
                 activities, dropped = self._filters(block.activities)
                 for name, number in zip(_Filters.NAMES, dropped, strict=True):
                     left_out[name] += number
-                yield from shards.partition(activities, self._num_shards)
+                yield from self._spill(f"{index:05d}-{place:05d}", activities)
             outcome = (count, left_out)
         except UserError as error:
             # Beam would wrap it; the one who has started the pipeline raises it.
             outcome = error
         storage.write_bytes(_file_path(self._work, index), pickle.dumps(outcome))
+
+    def _spill(
+        self, name: str, activities: pa.RecordBatch
+    ) -> Iterator[tuple[int, Part]]:
+        """Writes activities to a file, those of a shard next to each other."""
+        streams = list(shards.partition(activities, self._num_shards))
+        path = storage.join(self._work, "activities", name)
+        storage.write_bytes(path, b"".join(stream for _, stream in streams))
+        begin = 0
+        for shard, stream in streams:
+            yield shard, (path, begin, len(stream))
+            begin += len(stream)
 
 
 class _WriteShard(beam.DoFn):
@@ -381,11 +406,11 @@ class _WriteShard(beam.DoFn):
         self._task = pickle.loads(storage.read_bytes(_task_path(self._work)))
 
     def process(
-        self, element: tuple[int, Iterable[bytes]], cuts: splits.Cuts | None
+        self, element: tuple[int, Iterable[Part]], cuts: splits.Cuts | None
     ) -> Iterator[int]:
-        number, streams = element
-        filled = (stream for stream in streams if stream)
-        report = shards.write_shard(self._task, number, filled, cuts, self._work)
+        number, parts = element
+        streams = (storage.read_part(*part) for part in parts if part != _NO_PART)
+        report = shards.write_shard(self._task, number, streams, cuts, self._work)
         content = pickle.dumps((report, cuts))
         storage.write_bytes(_shard_path(self._work, number), content)
         yield number

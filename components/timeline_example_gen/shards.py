@@ -21,8 +21,8 @@ from configs import recommender_pb2 as pb
 
 Ints = npt.NDArray[np.int64]
 
-# Values in a batch of examples that is encoded at once; some tens of megabytes.
-_VALUES_PER_BATCH = 2_000_000
+# Values in a batch of examples that is encoded at once; about ten megabytes.
+_VALUES_PER_BATCH = 1_000_000
 _KINDS: dict[int, pa.DataType] = {
     pb.INT: pa.int64(),
     pb.FLOAT: pa.float64(),

@@ -87,6 +87,13 @@ def part_name(path: str) -> str:
     return f"{path}.{uuid.uuid4().hex}.part"
 
 
+def read_part(path: str, begin: int, size: int) -> bytes:
+    """So many bytes of a file, from one on."""
+    with open_for_reading(path) as file:
+        file.seek(begin)
+        return file.read(size)
+
+
 def write_bytes(path: str, content: bytes) -> None:
     """Writes a file under another name first: it is there as a whole or not at all."""
     temporary = part_name(path)

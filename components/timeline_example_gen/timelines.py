@@ -101,27 +101,6 @@ def once_each(user: Ints, item: Ints, keep_last: bool) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def windows(begin: Ints, end: Ints, length: int) -> tuple[Ints, Ints]:
-    """Positions of the last `length` of each of some ranges, from the left.
-
-    With rows as positions, a range is the activities before a label; with the values
-    of a multi-valued feature as positions, it is the values of those activities.
-
-    Args:
-      begin: int64 ``[examples]``.
-      end: int64 ``[examples]``, one after the last.
-      length: the most positions to take; the first are left out.
-
-    Returns:
-      Positions int64 ``[examples, length]``, -1 to the right of the real ones, and how
-      many of them are real, int64 ``[examples]``.
-    """
-    count = np.minimum(end - begin, length)
-    step = np.arange(length, dtype=np.int64)
-    index = (end - count)[:, None] + step
-    return np.where(step < count[:, None], index, -1), count
-
-
 def spread(begin: Ints, length: Ints) -> Ints:
     """The positions of ranges, one range after the other.
 

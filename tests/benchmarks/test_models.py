@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.activities import Activities
 from benchmarks.models import ItemCosine, Markov, Popularity
-from benchmarks.timelines import Activities
 
 # Users' items in order: 0 1 2, 0 1 3, 1 0.
 ACTIVITIES = Activities(

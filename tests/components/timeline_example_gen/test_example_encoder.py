@@ -10,7 +10,9 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.timeline_example_gen.example_encoder import (
     Column,
     Terms,
+    Windows,
     encode_examples,
+    encode_values,
     varints,
 )
 
@@ -86,6 +88,40 @@ def test_a_batch_cut_in_two_has_the_same_bytes() -> None:
         *encode_examples({"x": Column.dense(values[7:])}),
     ]
     assert whole == halves
+
+
+@given(
+    st.lists(st.integers(-300, 300), max_size=12),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), min_size=1),
+)
+def test_windows_equal_the_columns_they_stand_for(
+    values: list[int], ranges: list[tuple[int, int]]
+) -> None:
+    begin = np.minimum([b for b, _ in ranges], len(values))
+    end = np.minimum(begin + [n for _, n in ranges], len(values))
+    rows = [values[b:e] for b, e in zip(begin, end, strict=True)]
+    padded = [row + [0] * (4 - len(row)) for row in rows]
+    texts = {value: f"{value}".encode() * abs(value) for value in values} | {0: b""}
+    numbers = sorted(texts)
+    terms = Terms(pa.array([texts[n] for n in numbers], pa.large_binary()))
+    codes = np.array([numbers.index(v) for v in values], np.int64)
+
+    encoded = {
+        "ints": encode_values(np.array(values, np.int64)),
+        "floats": encode_values(np.array(values, np.float32)),
+        "texts": encode_values(codes, terms),
+    }
+    for length, wanted in ((0, rows), (4, padded)):
+        windows = {
+            name: Windows(one, begin, end, length) for name, one in encoded.items()
+        }
+        assert encode_examples(windows) == encode_examples(
+            {
+                "ints": _ragged(wanted, np.int64),
+                "floats": _ragged(wanted, np.float32),
+                "texts": _texts([[texts[v] for v in row] for row in wanted]),
+            }
+        )
 
 
 @pytest.mark.parametrize(

@@ -75,25 +75,6 @@ def test_repeated_activities_are_ordered_by_value() -> None:
     assert order.tolist() == [1, 2, 0]
 
 
-def test_windows_hold_the_newest() -> None:
-    begin, end = np.array([0, 0, 5, 7]), np.array([2, 5, 5, 8])
-    index, count = timelines.windows(begin, end, 3)
-    assert index.tolist() == [[0, 1, -1], [2, 3, 4], [-1, -1, -1], [7, -1, -1]]
-    assert count.tolist() == [2, 3, 0, 1]
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9))), st.integers(1, 6))
-def test_windows_equal_slices(ranges: list[tuple[int, int]], length: int) -> None:
-    begin = np.array([b for b, _ in ranges], np.int64)
-    end = begin + np.array([n for _, n in ranges], np.int64)
-    index, count = timelines.windows(begin, end, length)
-    for row, (b, n) in enumerate(ranges):
-        expected = list(range(b, b + n))[-length:]
-        padding = [-1] * (length - len(expected))
-        assert index[row].tolist() == expected + padding
-        assert count[row] == len(expected)
-
-
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5))))
 def test_spread_concatenates_ranges(ranges: list[tuple[int, int]]) -> None:
     begin = np.array([b for b, _ in ranges], np.int64)
