@@ -14,6 +14,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.evaluator.top_k_rank import FLOOR
 from components.evaluator.verdict import Verdict, read_verdict
+from components.text_table import table_lines
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.executor import split_examples
 from components.tflite_pusher.executor import NOT_BLESSED, OUTCOME, UNCHANGED
@@ -125,10 +126,7 @@ def _number(value: float | None) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *rest in rows:
-        cells = [f"{c:>{w}}" for c, w in zip(rest, widths[1:], strict=True)]
-        yield "  ".join([f"  {first:<{widths[0]}}", *cells]).rstrip()
+    yield from (f"  {line}" for line in table_lines(rows))
 
 
 def _model(bundle: Path) -> Iterator[str]:

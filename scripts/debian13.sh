@@ -58,8 +58,8 @@ check() {
         [[ -z ${!setting:-} || -d ${!setting} ]] ||
             refuse "$setting=${!setting} is not a folder"
     done
-    [[ ${PYTHON_PREFIX:-} != /usr ]] ||
-        refuse "PYTHON_PREFIX=/usr would hide the root's own. Expected where a further" \
+    [[ ! ${PYTHON_PREFIX:-} =~ ^/(usr)?$ ]] ||
+        refuse "PYTHON_PREFIX=$PYTHON_PREFIX would hide the root's own. Expected where a further" \
             "Python is installed, e.g. ~/.pyenv/versions/3.12.1"
     [[ -z ${PYTHON_PREFIX:-} || -n $(other_python) ]] ||
         refuse "PYTHON_PREFIX=$PYTHON_PREFIX has no bin/python3.11, 3.12 or 3.13. Expected" \

@@ -31,6 +31,7 @@ def main() -> None:
     """Serves until it is told to end; the options are those of Beam's own."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO)
+    # A class is no variable to the type checker; Beam offers no other way in.
     fn_runner.FnApiRunner = _Runner  # type: ignore[misc]
     local_job_service_main.run([local_job_service_main.__file__, *sys.argv[1:]])
 

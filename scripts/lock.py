@@ -30,7 +30,7 @@ except ModuleNotFoundError:  # Python 3.10
 # The uv that a machine without one gets.
 UV = "uv==0.13.9"
 # Of the optional dependencies; Kubeflow's only exist on one Python of each row.
-EXTRAS = ("dev", "kfp")
+EXTRAS = ("benchmarks", "dev", "kfp")
 
 
 def project_of(root: Path) -> dict[str, Any]:

@@ -137,6 +137,7 @@ def test_a_missing_tool_is_named(environ: dict[str, str], tmp_path: Path) -> Non
     [
         ("PYTHON_PREFIX", "/nowhere", "PYTHON_PREFIX=/nowhere is not a folder"),
         ("PYTHON_PREFIX", "/etc", "has no bin/python3.11, 3.12 or 3.13"),
+        ("PYTHON_PREFIX", "/", "PYTHON_PREFIX=/ would hide the root's own"),
         ("PYTHON_PREFIX", "/usr/", "PYTHON_PREFIX=/usr would hide the root's own"),
         ("POCKETREC_DATA", "/nowhere", "POCKETREC_DATA=/nowhere is not a folder"),
     ],

@@ -150,7 +150,7 @@ def _generate(
             "than those of eval and test",
             pb.Split.Name(data.split),
         )
-    own = {f.name: plan.type_of(f) for f in source.fields if is_read(f)}
+    own = {f.name: plan.type_of(f) for f in source.fields if _is_read(f)}
     reader = _ReadFile(
         source=source,
         types=ActivityTypes(
@@ -216,7 +216,7 @@ def _generate(
     )
 
 
-def is_read(field: Field) -> bool:
+def _is_read(field: Field) -> bool:
     """Whether a field stands in the logs, beside item and value."""
     return field.role == Role.ACTIVITY and field.derivation is None
 

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from components.text_table import table_lines
 from components.timeline_example_gen import spans, splits
 
 _SHOWN_FILES = 3
@@ -61,7 +62,7 @@ def split_lines(report: Mapping[str, Any]) -> list[str]:
     return [
         f"Examples: {', '.join(counts)}",
         f"Split {split['kind']} (unseen: labels whose item train does not hold)",
-        *(f"  {line}" for line in _table(rows)),
+        *(f"  {line}" for line in table_lines(rows)),
         f"  {leak_line(report)}",
     ]
 
@@ -123,10 +124,3 @@ def _left_out(left_out: Mapping[str, int]) -> Iterator[str]:
 def _moment(second: int, form: str = _MINUTES) -> str:
     moment = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
     return moment.strftime(form)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [c.rjust(w) for c, w in zip(others, widths[1:], strict=True)]
-        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()

@@ -161,6 +161,5 @@ def test_without_matplotlib_nothing_is_measured(
 
 
 def test_the_plot_is_a_png_file(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     timelines.plot(RESULT, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

@@ -81,7 +81,7 @@ def open_source(config: pb.RecommenderConfig, folder: str) -> OpenedSource:
         wanted = mapped_source.wanted_files(data.files, default)
         found = inputs.find_inputs(data, folder, wanted, name)
         item_field = features.item_field(config)
-        source = make(data.files, item_field, data.timezone, found)
+        source = make(found, data.files, item_field, data.timezone)
     return OpenedSource(
         with_derived_fields(source, derived, data.timezone), found.window
     )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from components.timeline_example_gen.sources import cells, tables, text
+from components.timeline_example_gen.sources import cells, text
 from components.timeline_example_gen.sources.mapped_source import (
     MappedSource,
-    field_name,
+    table_of_texts,
 )
 from components.timeline_example_gen.sources.source import (
     ActivityBlock,
@@ -42,35 +42,31 @@ class JsonLinesSource(MappedSource):
     def read_activities(
         self, path: str, types: ActivityTypes
     ) -> Iterator[ActivityBlock]:
-        return self._blocks(path, types)
-
-    def _blocks(self, path: str, types: ActivityTypes) -> Iterator[ActivityBlock]:
         count = RowCount()
         rows: list[Row] = []
-        columns = self.activity_columns
-        for row in _objects(path, self.files.encoding, columns.values(), count):
+        for row in _objects(path, self.files.encoding, self._single, set(), count):
             rows.append(row)
             if len(rows) == _ROWS_PER_BLOCK:
-                yield self._parse(rows, columns, count.take(), types)
+                yield self._parse(rows, count.take(), types)
                 rows = []
-        yield self._parse(rows, columns, count, types)
+        yield self._parse(rows, count, types)
+
+    @property
+    def _single(self) -> set[str]:
+        return set(self.activity_columns.values())
 
     def _parse(
-        self,
-        rows: Sequence[Row],
-        columns: Mapping[str, str],
-        count: RowCount,
-        types: ActivityTypes,
+        self, rows: Sequence[Row], count: RowCount, types: ActivityTypes
     ) -> ActivityBlock:
         parsed = cells.Rows(
             cells={
                 name: pa.array(
-                    [content[column] for _, _, content in rows], pa.large_binary()
-                )
-                for name, column in columns.items()
+                    [row[column] for _, _, row in rows], pa.large_string()
+                ).cast(pa.large_binary())
+                for name, column in self.activity_columns.items()
             },
             lines=np.array([line for line, _, _ in rows], np.int64),
-            text=[line for _, line, _ in rows],
+            text=[text for _, text, _ in rows],
         )
         return cells.parse_activities(parsed, count, self.form, types)
 
@@ -83,92 +79,74 @@ class JsonLinesSource(MappedSource):
         title: str = "",
     ) -> Table:
         count = RowCount()
-        single = [key, *(f.column for f in fields if not f.separator)]
-        single += [title] if title else []
-        several = {f.column: f.separator for f in fields if f.separator}
-        return tables.collect(
-            path,
-            what,
-            _objects(path, self.files.encoding, single, count, several),
-            count,
-            key=lambda content: content[key].decode(),
-            fields={field_name(f): _getter(f) for f in fields},
-            title=(lambda content: content[title].decode()) if title else None,
-        )
-
-
-def _getter(field: pb.FileField) -> Any:
-    if field.separator:
-        return lambda content: [v.decode() for v in content[field.column] if v]
-    return lambda content: content[field.column].decode() or None
+        lists = {f.column for f in fields if f.separator}
+        single = {key, title, *(f.column for f in fields)} - lists - {""}
+        rows = _objects(path, self.files.encoding, single, lists, count)
+        return table_of_texts(path, what, rows, count, key, fields, title)
 
 
 def _objects(
-    path: str,
-    encoding: str,
-    single: Any,
-    count: RowCount,
-    several: Mapping[str, str] | None = None,
+    path: str, encoding: str, single: set[str], lists: set[str], count: RowCount
 ) -> Iterator[Row]:
-    """The objects of a file, the wanted values as UTF-8.
+    """The objects of a file, the wanted values as text.
 
     Args:
       path: of the file.
       encoding: of the file.
       single: names of the values that are one text or number.
+      lists: names of the values that may be lists of them.
       count: gets the rows and the rejected ones.
-      several: names of the values that are lists, or texts with a separator between
-        the values, and that separator.
     """
-    chunks = text.utf8_chunks(path, encoding)
-    for number, line in enumerate(text.lines(chunks), 1):
+    for number, line in enumerate(text.lines(text.utf8_chunks(path, encoding)), 1):
         if not line.strip():
             count.blank_lines += 1
             continue
         count.rows += 1
-        try:
-            content = json.loads(line, parse_constant=_refuse)
-        except UnicodeDecodeError:
-            count.reject(cells.NOT_UTF8, 1, [Sample.of(number, line)])
-            continue
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            count.reject(NOT_AN_OBJECT, 1, [Sample.of(number, line)])
-            continue
         values: dict[str, Any] = {}
-        wrong = ""
-        for name in single:
-            value = _encode(content.get(name))
-            wrong = wrong or (NOT_A_SCALAR.format(name) if value is None else "")
-            values[name] = value
-        for name, separator in (several or {}).items():
-            found = _encode_several(content.get(name), separator)
-            wrong = wrong or (NOT_A_SCALAR.format(name) if found is None else "")
-            values[name] = found
-        if wrong:
-            count.reject(wrong, 1, [Sample.of(number, line)])
+        try:
+            content = _parse_object(line)
+            values |= {name: _text(name, content.get(name)) for name in single}
+            values |= {name: _texts(name, content.get(name)) for name in lists}
+        except _Wrong as error:
+            count.reject(str(error), 1, [Sample.of(number, line)])
             continue
         yield number, line, values
 
 
-def _encode(value: Any) -> bytes | None:
-    """Text or a number as UTF-8, nothing as no byte; None for all else."""
+class _Wrong(Exception):
+    """Why a row cannot be used."""
+
+
+def _parse_object(line: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    except UnicodeDecodeError:
+        raise _Wrong(cells.NOT_UTF8) from None
+    except (ValueError, RecursionError):
+        raise _Wrong(NOT_AN_OBJECT) from None
+    if not isinstance(content, dict):
+        raise _Wrong(NOT_AN_OBJECT)
+    return content
+
+
+def _text(name: str, value: Any) -> str:
+    """Text or a number as text, nothing as no letter."""
     if value is None:
-        return b""
+        return ""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace")
+        # Half of a surrogate pair, "\\ud800", is no letter; others must not become it.
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise _Wrong(cells.NOT_UTF8)
+        return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return repr(value).encode()
-    return None
+        return repr(value)
+    raise _Wrong(NOT_A_SCALAR.format(name))
 
 
-def _encode_several(value: Any, separator: str) -> list[bytes] | None:
+def _texts(name: str, value: Any) -> str | list[str]:
     if isinstance(value, list):
-        encoded = [_encode(element) for element in value]
-        return None if None in encoded else [e for e in encoded if e is not None]
-    one = _encode(value)
-    return None if one is None else one.split(separator.encode())
+        return [_text(name, element) for element in value]
+    return _text(name, value)
 
 
 def _refuse(name: str) -> None:

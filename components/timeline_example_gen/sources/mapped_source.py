@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from components.timeline_example_gen.inputs import Inputs, Wanted
-from components.timeline_example_gen.sources import cells
+from components.timeline_example_gen.inputs import Wanted
+from components.timeline_example_gen.sources import cells, tables
 from components.timeline_example_gen.sources.source import (
     FIELD_COLUMN,
     Field,
+    FoundFiles,
     Role,
+    RowCount,
     Table,
 )
 from configs import recommender_pb2 as pb
 
 
 @dataclass(frozen=True)
-class MappedSource:
+class MappedSource(FoundFiles):
     """Files of one format, their columns by name.
 
     Attributes:
       files: the columns, from the configuration.
       item_field: what the item's id is called in the features.
       timezone: of timestamps without one.
-      inputs: the files that were found.
     """
 
     files: pb.FilesConfig
     item_field: str
     timezone: str
-    inputs: Inputs
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -47,14 +48,6 @@ class MappedSource:
                 for c in columns
             ]
         return tuple(fields)
-
-    @property
-    def activity_files(self) -> tuple[str, ...]:
-        return self.inputs.activities
-
-    @property
-    def table_files(self) -> tuple[str, ...]:
-        return tuple(self.inputs.tables.values())
 
     @property
     def has_item_table(self) -> bool:
@@ -133,6 +126,49 @@ def wanted_files(files: pb.FilesConfig, default: str) -> Wanted:
         activities=tuple(files.activities_files) or (default,),
         tables=tuple(name for name in (files.items_file, files.users_file) if name),
     )
+
+
+def table_of_texts(
+    path: str,
+    what: str,
+    rows: Iterable[tuple[int, bytes, Mapping[str, Any]]],
+    count: RowCount,
+    key: str,
+    fields: Sequence[pb.FileField],
+    title: str,
+) -> Table:
+    """A table of rows whose columns hold a text each, or a list of texts.
+
+    Args:
+      path: of the file.
+      what: what a row is, for messages.
+      rows: line, text and columns of each.
+      count: gets the rejected rows.
+      key: the key's column.
+      fields: the columns that are fields.
+      title: the title's column, if there is one.
+    """
+    return tables.collect(
+        path,
+        what,
+        rows,
+        count,
+        key=lambda row: row[key],
+        fields={field_name(f): _getter(f) for f in fields},
+        title=(lambda row: row[title]) if title else None,
+    )
+
+
+def _getter(field: pb.FileField) -> Callable[[Any], Any]:
+    if not field.separator:
+        return lambda row: row[field.column] or None
+
+    def several(row: Mapping[str, Any]) -> list[str]:
+        value = row[field.column]
+        values = value if isinstance(value, list) else value.split(field.separator)
+        return [v for v in values if v]
+
+    return several
 
 
 def field_name(field: pb.FileField) -> str:

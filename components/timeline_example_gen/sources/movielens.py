@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from components.timeline_example_gen.inputs import Inputs
 from components.timeline_example_gen.sources import cells, delimited, tables
 from components.timeline_example_gen.sources.source import (
     ActivityBlock,
     ActivityTypes,
     Field,
+    FoundFiles,
     Role,
     Table,
 )
@@ -38,11 +38,10 @@ def genres(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class MovieLensSource:
+class MovieLensSource(FoundFiles):
     """A set whose files have no header.
 
     Attributes:
-      inputs: the files that were found.
       kind: its name in the configuration.
       layout: of the log.
       separator_of_tables: between their columns.
@@ -50,7 +49,6 @@ class MovieLensSource:
       user_fields: its columns after the key.
     """
 
-    inputs: Inputs
     kind: ClassVar[str]
     layout: ClassVar[delimited.Layout]
     separator_of_tables: ClassVar[bytes]
@@ -62,14 +60,6 @@ class MovieLensSource:
     def fields(self) -> tuple[Field, ...]:
         has_users = self.users in self.inputs.tables
         return ITEM_FIELDS + (self.user_fields if has_users else ())
-
-    @property
-    def activity_files(self) -> tuple[str, ...]:
-        return self.inputs.activities
-
-    @property
-    def table_files(self) -> tuple[str, ...]:
-        return tuple(self.inputs.tables.values())
 
     def read_activities(
         self, path: str, types: ActivityTypes

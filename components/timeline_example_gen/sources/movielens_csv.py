@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.timeline_example_gen.inputs import Inputs, Wanted
+from components.timeline_example_gen.inputs import Wanted
 from components.timeline_example_gen.sources import (
     cells,
     csv_source,
@@ -17,6 +17,7 @@ from components.timeline_example_gen.sources.source import (
     ActivityBlock,
     ActivityTypes,
     Field,
+    FoundFiles,
     Table,
 )
 
@@ -27,25 +28,12 @@ _ENCODING = "utf-8"
 
 
 @dataclass(frozen=True)
-class MovieLensCsv:
-    """The set.
+class MovieLensCsv(FoundFiles):
+    """The set."""
 
-    Attributes:
-      inputs: the files that were found.
-    """
-
-    inputs: Inputs
     kind: str = "MOVIELENS_CSV"
     fields: tuple[Field, ...] = movielens.ITEM_FIELDS
     has_item_table: bool = True
-
-    @property
-    def activity_files(self) -> tuple[str, ...]:
-        return self.inputs.activities
-
-    @property
-    def table_files(self) -> tuple[str, ...]:
-        return tuple(self.inputs.tables.values())
 
     def read_activities(
         self, path: str, types: ActivityTypes

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.timeline_example_gen import clock, storage
-from components.timeline_example_gen.sources import cells, tables
+from components.timeline_example_gen.sources import cells
 from components.timeline_example_gen.sources.mapped_source import (
     MappedSource,
-    field_name,
+    table_of_texts,
 )
 from components.timeline_example_gen.sources.source import (
     ActivityBlock,
     ActivityTypes,
     RowCount,
+    Sample,
     Table,
 )
 from configs import recommender_pb2 as pb
@@ -30,6 +31,8 @@ from configs.errors import UserError
 DEFAULT_FILE = "activities.parquet"
 
 _ROWS_PER_BLOCK = 100_000
+_FAR = 10**14
+_LAST = 4_102_444_800  # 2100-01-01
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,13 @@ class ParquetSource(MappedSource):
         first = 1
         for batch in _batches(path, sorted(set(columns.values()))):
             texts = {
-                name: _as_text(batch[column], self.timezone)
-                for name, column in columns.items()
+                column: _as_text(batch[column], self.timezone)
+                for column in columns.values()
             }
             rows = cells.Rows(
-                cells=texts,
+                cells={name: texts[column] for name, column in columns.items()},
                 lines=np.arange(first, first + batch.num_rows, dtype=np.int64),
-                text=_Lines(batch),
+                text=_Lines(texts),
             )
             count = RowCount(rows=batch.num_rows)
             yield cells.parse_activities(rows, count, form, types)
@@ -84,65 +87,54 @@ class ParquetSource(MappedSource):
         with _open(path) as file:
             _column_types(path, file, names, {f.column for f in fields if f.separator})
         count = RowCount()
-        return tables.collect(
-            path,
-            what,
-            _table_rows(path, names, self.timezone, count),
-            count,
-            key=lambda row: row[key],
-            fields={field_name(f): _getter(f) for f in fields},
-            title=(lambda row: row[title]) if title else None,
-        )
-
-
-def _getter(field: pb.FileField) -> Callable[[Any], Any]:
-    if not field.separator:
-        return lambda row: row[field.column] or None
-
-    def several(row: dict[str, Any]) -> list[str]:
-        value = row[field.column]
-        values = value if isinstance(value, list) else value.split(field.separator)
-        return [v for v in values if v]
-
-    return several
+        rows = _table_rows(path, names, self.timezone, count)
+        return table_of_texts(path, what, rows, count, key, fields, title)
 
 
 class _Lines(Sequence[bytes]):
     """How the rows of a batch look, made only if one is asked for."""
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self._batch = batch
+    def __init__(self, texts: Mapping[str, pa.LargeBinaryArray]) -> None:
+        self._texts = texts
 
     def __len__(self) -> int:
-        return int(self._batch.num_rows)
+        return len(next(iter(self._texts.values())))
 
     def __getitem__(self, row: Any) -> Any:
-        return str(self._batch.slice(row, 1).to_pylist()[0]).encode()
+        cells_of_row = {
+            column: texts[row].as_py().decode("utf-8", "backslashreplace")
+            for column, texts in self._texts.items()
+        }
+        return str(cells_of_row).encode()
 
 
 def _table_rows(
     path: str, names: Sequence[str], timezone: str, count: RowCount
 ) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    first = 1
+    line = 0
     for batch in _batches(path, sorted(set(names))):
-        count.rows += batch.num_rows
-        columns: dict[str, list[Any]] = {}
-        for name in names:
-            column = batch[name]
-            if _is_list(column.type):
-                lists = column.to_pylist()
-                columns[name] = [
-                    [str(value) for value in row or () if value is not None]
-                    for row in lists
-                ]
-            else:
-                texts = _as_text(column, timezone).to_pylist()
-                columns[name] = [value.decode("utf-8") for value in texts]
-        lines = _Lines(batch)
-        for row in range(batch.num_rows):
-            content = {name: columns[name][row] for name in names}
-            yield first + row, lines[row], content
-        first += batch.num_rows
+        columns = [_cells(batch[name], timezone) for name in names]
+        for cells_of_row in zip(*columns, strict=True):
+            line += 1
+            count.rows += 1
+            row = dict(zip(names, cells_of_row, strict=True))
+            text = str(row).encode()
+            if None in cells_of_row:
+                count.reject(cells.NOT_UTF8, 1, [Sample.of(line, text)])
+                continue
+            yield line, text, row
+
+
+def _cells(column: pa.Array, timezone: str) -> list[str | list[str] | None]:
+    """A text or a list of texts for each row; None where one is no UTF-8."""
+    if _is_list(column.type):
+        texts = _cells(column.flatten(), timezone)
+        lengths = column.value_lengths().fill_null(0).to_pylist()
+        rest = iter(texts)
+        rows: list[Any] = [list(itertools.islice(rest, length)) for length in lengths]
+        return [None if None in row else row for row in rows]
+    values = _as_text(column, timezone).to_pylist()
+    return [v.decode("utf-8") if cells.is_utf8(v) else None for v in values]
 
 
 def _as_text(column: pa.Array, timezone: str) -> pa.LargeBinaryArray:
@@ -150,13 +142,8 @@ def _as_text(column: pa.Array, timezone: str) -> pa.LargeBinaryArray:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
-    if pa.types.is_date(kind):
-        column, kind = column.cast(pa.timestamp("ms")), pa.timestamp("ms")
-    if pa.types.is_timestamp(kind):
-        milliseconds = pc.cast(column, pa.timestamp("ms", kind.tz), safe=False)
-        column = milliseconds.cast(pa.int64())
-        if kind.tz is None and timezone != "UTC":
-            column = _from_local(column, timezone)
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        column = _milliseconds(column, timezone)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         text = column.cast(pa.large_binary())
     else:
@@ -164,10 +151,23 @@ def _as_text(column: pa.Array, timezone: str) -> pa.LargeBinaryArray:
     return text.fill_null(b"")
 
 
-def _from_local(milliseconds: pa.Int64Array, timezone: str) -> pa.Int64Array:
-    values = milliseconds.fill_null(0).to_numpy()
-    offsets = clock.local_offsets(values // 1000, timezone)
-    return pa.array(values - 1000 * offsets, mask=np.asarray(milliseconds.is_null()))
+def _milliseconds(column: pa.Array, timezone: str) -> pa.Int64Array:
+    """Since 1970; a time without a zone is local."""
+    zone = getattr(column.type, "tz", None)
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("ms"))
+    missing = np.asarray(column.is_null())
+    unit = column.type.unit
+    values = column.cast(pa.int64()).fill_null(0).to_numpy()
+    # What is out of range stays so: it must not come round.
+    if unit == "s":
+        values = np.clip(values, -_FAR, _FAR) * 1000
+    values = values // {"s": 1, "ms": 1, "us": 1000, "ns": 1_000_000}[unit]
+    values = np.clip(values, -_FAR, _FAR)
+    if zone is None and timezone != "UTC":
+        near = np.clip(values // 1000, 0, _LAST)
+        values = values - 1000 * clock.local_offsets(near, timezone)
+    return pa.array(values, mask=missing)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -211,7 +211,8 @@ def _column_types(
         kind = schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if pa.types.is_nested(kind) and not (name in lists and _is_list(kind)):
+        of_list = name in lists and _is_list(kind)
+        if pa.types.is_nested(kind.value_type if of_list else kind):
             raise UserError(
                 f"{path}: column {name!r} is {kind}. Expected text, a number or a time"
             )

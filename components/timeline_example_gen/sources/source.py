@@ -9,6 +9,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from components.timeline_example_gen.inputs import Inputs
+
 MAX_SAMPLES = 3  # Of each reason, of each file.
 _SAMPLE_LENGTH = 200
 
@@ -149,6 +151,25 @@ class ActivityTypes:
 
 
 FIELD_COLUMN = "field_"
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """The part of a source that is the same for all kinds.
+
+    Attributes:
+      inputs: the files that were found.
+    """
+
+    inputs: Inputs
+
+    @property
+    def activity_files(self) -> tuple[str, ...]:
+        return self.inputs.activities
+
+    @property
+    def table_files(self) -> tuple[str, ...]:
+        return tuple(self.inputs.tables.values())
 
 
 class Source(Protocol):

@@ -207,13 +207,16 @@ def examples(
     return run
 
 
+def _key(example: dict[str, list[Any]]) -> Any:
+    return [example[n] for n in ("user_id", "label_position", "label_movie_id")]
+
+
 @ALL
 def test_the_same_examples(examples: Callable[..., Any], write: Any) -> None:
     _, expected = examples(FORMATS["MOVIELENS_DAT"])
     report, found = examples(write, num_shards=2)
-    by_key = lambda e: (e["user_id"], e["label_position"], e["label_movie_id"])  # noqa: E731
     for split, rows in expected.items():
-        assert sorted(found[split], key=by_key) == sorted(rows, key=by_key), split
+        assert sorted(found[split], key=_key) == sorted(rows, key=_key), split
     assert [f["rejected"] for f in report["files"]] == [{}] * len(report["files"])
     # Counted by hand: of 6, 4 and 3 activities 5, 3 and 2 are labels.
     assert report["examples"] == {"train": 4, "eval": 3, "test": 3, "catalogue": 6}

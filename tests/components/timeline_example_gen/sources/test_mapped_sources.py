@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from google.protobuf import text_format
 
-from components.timeline_example_gen.sources import open_source
+from components.timeline_example_gen.sources import cells, open_source
 from components.timeline_example_gen.sources.source import ActivityTypes, RowCount
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -52,6 +52,8 @@ def test_json_values_of_every_kind(tmp_path: Path) -> None:
         '{"user_id": "u", "item_id": "i", "timestamp": 5.5}',
         '{"user_id": "u", "item_id": "i", "timestamp": NaN}',
         '{"user_id": "u", "item_id": "i", "timestamp": 5',
+        '{"user_id": "\\ud800", "item_id": "i", "timestamp": 5}',
+        "[" * 100_000,
         "[1, 2, 3]",
         '"text"',
     ]
@@ -66,11 +68,11 @@ def test_json_values_of_every_kind(tmp_path: Path) -> None:
         "item is empty": 2,
         "user_id is neither text nor a number": 2,
         "timestamp is not a whole number": 1,
-        "not a JSON object": 4,
-        "not UTF-8 text": 1,
+        "not a JSON object": 5,
+        "not UTF-8 text": 2,
     }
-    assert (count.rows, count.blank_lines) == (12, 1)
-    assert count.samples["not UTF-8 text"][0].line == 13
+    assert (count.rows, count.blank_lines) == (14, 1)
+    assert [s.line for s in count.samples["not UTF-8 text"]] == [11, 15]
 
 
 def test_the_format_is_told_by_the_first_name(tmp_path: Path) -> None:
@@ -119,6 +121,41 @@ def test_times_of_parquet(
     rows, count = read(config(source=pb.PARQUET, timezone=zone), tmp_path)
     assert [row["timestamp"] for row in rows] == [t for t in expected if t is not None]
     assert count.rejected_rows == expected.count(None)
+
+
+def test_a_time_of_parquet_that_is_far_off_does_not_come_round(tmp_path: Path) -> None:
+    table = pa.table({"user_id": ["u"], "item_id": ["i"]})
+    far = pa.array([2**62 + 5], pa.timestamp("ms"))
+    pq.write_table(table.append_column("timestamp", far), tmp_path / "far.parquet")
+    settings = config('activities_files: "far.parquet"', source=pb.PARQUET)
+    rows, count = read(settings, tmp_path)
+    assert rows == []
+    assert list(count.rejected) == [cells.ABSURD_TIMESTAMP]
+
+
+@pytest.mark.parametrize(
+    ("genres", "expected"),
+    [
+        (pa.array([["a", None, "b"], None]), [["a", "b"], []]),
+        (pa.array([[b"a"], [b"\xff"]]), [["a"]]),
+        (pa.array([[1, 2], []]), [["1", "2"], []]),
+        (pa.array(["a|b", None]), [["a", "b"], []]),
+        (pa.array(["a|b", "c"]).dictionary_encode(), [["a", "b"], ["c"]]),
+    ],
+)
+def test_lists_of_a_parquet_table(
+    tmp_path: Path, genres: pa.Array, expected: list[list[str]]
+) -> None:
+    parquet(tmp_path)
+    items = pa.table({"item_id": ["i", "j"], "genres": genres})
+    pq.write_table(items, tmp_path / "items.parquet")
+    settings = config(
+        'items_file: "items.parquet" item_fields { column: "genres" separator: "|" }',
+        source=pb.PARQUET,
+    )
+    table = open_source(settings, str(tmp_path)).source.read_items()
+    assert table is not None and table.fields["genres"] == expected
+    assert sum(table.count.rejected.values()) == 2 - len(expected)
 
 
 def test_missing_values_of_parquet_are_counted_with_their_row(tmp_path: Path) -> None:
