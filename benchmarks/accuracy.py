@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from benchmarks import baselines, table
+from benchmarks import baselines
+from components.text_table import table_lines
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -212,11 +213,11 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
         sizes = f"{run['model_bytes']:,}", f"{run['bundle_bytes']:,}"
         metrics = *_metrics(run["tflite"]), *_metrics(run["saved_model"])
         rows.append((name, *metrics, *sizes))
-    yield from table.lines(rows)
+    yield from table_lines(rows)
     yield ""
     runs = result["runs"].values()
     nodes = next(iter(runs))["components"]
-    yield from table.lines(
+    yield from table_lines(
         [
             ("seconds", *result["runs"]),
             *(

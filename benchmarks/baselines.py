@@ -17,9 +17,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import ranking, table
+from benchmarks import ranking
 from benchmarks.activities import Activities
 from benchmarks.models import Baseline, ItemCosine, Markov, Popularity
+from components.text_table import table_lines
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -123,7 +124,7 @@ def report(result: Mapping[str, Any]) -> list[str]:
     return [
         f"{result['protocol']}: {result['test_examples']:,} test examples, "
         f"{result['items']:,} items, {result['activities']:,} activities counted",
-        *table.lines([header, *rows]),
+        *table_lines([header, *rows]),
     ]
 
 

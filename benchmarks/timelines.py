@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from benchmarks import table
 from benchmarks.measure import measure
+from components.text_table import table_lines
 from configs.errors import UserError
 from data.synthesize import SynthesisError, synthesize
 from data.synthetic_world import WorldSize
@@ -168,7 +168,7 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
         rows += [_row(measured) for measured in by_way.values()]
         if len(by_way) == len(WAYS):
             rows.append(_ratios(ratings, by_way["baseline"], by_way["ours"]))
-    yield from table.lines(rows)
+    yield from table_lines(rows)
     ours = [m for m in measurements if m["way"] == "ours"]
     for small, large in pairwise(ours):
         times = {

@@ -353,9 +353,11 @@ def _beam_args(path: Path | None) -> tuple[str, ...] | None:
     """Options for Beam from a file; None where the runner's own are meant."""
     if path is None:
         return None
+    from components.timeline_example_gen.generate import WORKER_IMAGE
     from pipeline.beam_options import read_beam_options
 
-    return tuple(read_beam_options(path))
+    # Of two images the last one counts.
+    return WORKER_IMAGE, *read_beam_options(path)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +48,25 @@ class Command:
 
 
 def pocketrec(*arguments: str | Path, cwd: Path | None = None) -> Command:
-    """Runs the command line as a user does, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    """Runs the command line as a user does, in a process of its own.
+
+    Whatever becomes of it, nothing may be left in the folder of temporary files.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "TMPDIR": temporary,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        left = os.listdir(temporary)
+    assert not left, f"{left} left in the temporary folder"
     return Command(done.returncode, done.stdout, done.stderr)

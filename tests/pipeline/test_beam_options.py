@@ -22,9 +22,12 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 from apache_beam.runners.runner import create_runner
+from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from configs.errors import UserError
 from pipeline.beam_options import read_beam_options
+from pipeline.cli import _beam_args
+from pipeline.local_runner import BEAM_PIPELINE_ARGS
 from tests.checkout import ROOT
 
 SETS = sorted((ROOT / "configs" / "beam").iterdir())
@@ -77,6 +80,17 @@ def test_a_set_is_valid_once_it_is_filled_in(path: Path, write: Write) -> None:
         retain_unknown_options=True
     )
     assert create_runner(parsed.view_as(StandardOptions).runner) is not None
+
+
+@pytest.mark.parametrize("path", [None, *SETS], ids=lambda path: path and path.stem)
+def test_tfx_packs_itself_for_no_workers(path: Path | None, write: Write) -> None:
+    if path is None:
+        options = BEAM_PIPELINE_ARGS
+    else:
+        given = _beam_args(write(filled_in(path)))
+        assert given is not None
+        options = given
+    assert make_beam_dependency_flags(list(options)) == list(options)
 
 
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
