@@ -90,6 +90,9 @@ class ExampleColumns:
       activities: of whole timelines.
       items: the item table.
       users: the user table.
+
+    Attributes:
+      user_row: int64 ``[users]``, the row of each in the user table, see `Lookup.rows`.
     """
 
     def __init__(
@@ -102,9 +105,9 @@ class ExampleColumns:
             field.name: _row_field(field, plan, activities, items, item_row)
             for field in plan.fields(Role.ITEM_ID, Role.ITEM, Role.VALUE, Role.ACTIVITY)
         }
-        user_row = users.rows(activities.user_terms)
+        self.user_row = users.rows(activities.user_terms)
         self._user_fields = {
-            field.name: _table_field(field, users.fields[field.name], user_row)
+            field.name: _table_field(field, users.fields[field.name], self.user_row)
             for field in plan.fields(Role.USER)
         }
         every_user = np.arange(len(activities.user_terms), dtype=np.int64)

@@ -215,7 +215,7 @@ def write_shard(
             cost = _cost(task.plan, activities.position[rows], with_seen)
             for part in timelines.chunks(cost, _VALUES_PER_BATCH):
                 writer.write(encode_examples(make_columns(rows[part], with_seen)))
-    return _report(task, activities, split, left_out)
+    return _report(task, activities, make_columns.user_row, split, left_out)
 
 
 def hash_terms(terms: pa.LargeBinaryArray) -> hashing.Hashes:
@@ -368,12 +368,13 @@ def _cost(plan: Plan, position: Ints, with_seen: bool) -> Ints:
 def _report(
     task: ShardTask,
     activities: Activities,
+    user_row: Ints,
     split: splits.Splits,
     left_out: dict[str, int],
 ) -> ShardReport:
     first = activities.position == 0
     users = activities.user[first]
-    unknown = task.users.rows(activities.user_terms)[users] == len(task.users.keys)
+    unknown = user_row[users] == len(task.users.keys)
     counts, labels = {}, {}
     for index, name in enumerate(splits.LABELLED_SPLITS):
         rows = np.flatnonzero(split == index)
