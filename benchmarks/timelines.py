@@ -45,8 +45,12 @@ WAYS = {
 }
 
 
-def prepare_ours(data: str, output: str, shards: int) -> Callable[[], int]:
+def prepare_ours(
+    data: str, output: str, shards: int, with_tfx: bool
+) -> Callable[[], int]:
     """Gives a call that makes all examples with our component's function."""
+    if with_tfx:
+        import components.timeline_example_gen.component  # noqa: F401 (loads TFX)
     from components.timeline_example_gen.generate import generate_examples
     from configs.loader import load_config
 
@@ -59,11 +63,13 @@ def prepare_ours(data: str, output: str, shards: int) -> Callable[[], int]:
     return call
 
 
-def prepare_baseline(data: str, output: str, shards: int) -> Callable[[], int]:
+def prepare_baseline(
+    data: str, output: str, shards: int, with_tfx: bool
+) -> Callable[[], int]:
     """Gives a call that makes the same examples the plain way, in one file a split."""
     from benchmarks.plain_examples import write_examples
 
-    del shards
+    del shards, with_tfx
     return lambda: write_examples(data, output)
 
 
@@ -74,7 +80,12 @@ def world_of(ratings: int, seed: int) -> WorldSize:
 
 
 def compare(
-    sizes: Sequence[int], baseline_up_to: int | None, shards: int, seed: int, work: Path
+    sizes: Sequence[int],
+    baseline_up_to: int | None,
+    shards: int,
+    with_tfx: bool,
+    seed: int,
+    work: Path,
 ) -> dict[str, Any]:
     """Measures both ways on synthetic data of some sizes.
 
@@ -82,12 +93,13 @@ def compare(
       sizes: numbers of ratings.
       baseline_up_to: the largest size of which the baseline is measured; None: of all.
       shards: files per split; 0: by the size of the data.
+      with_tfx: load TFX for ours, as the component does.
       seed: of the data.
       work: folder for the data, which stays, and for the examples, which do not.
 
     Returns:
-      The ``machine``, ``seed`` and ``shards``; ``measurements``: one for each size and
-      way.
+      The ``machine``, ``seed``, ``shards`` and ``with_tfx``; ``measurements``: one for
+      each size and way.
 
     Raises:
       UserError: if the data cannot be made.
@@ -102,7 +114,7 @@ def compare(
             if way == "baseline" and skipped:
                 continue
             click.echo(f"{ratings:,} ratings, {way} ...", err=True)
-            measured = _measure(way, data, work / "examples", shards)
+            measured = _measure(way, data, work / "examples", shards, with_tfx)
             number = number or measured["examples"]
             if measured["examples"] != number:
                 raise RuntimeError(
@@ -118,6 +130,7 @@ def compare(
         },
         "seed": seed,
         "shards": shards,
+        "with_tfx": with_tfx,
         "measurements": measurements,
     }
 
@@ -134,11 +147,13 @@ def _data(ratings: int, seed: int, work: Path) -> Path:
     return folder
 
 
-def _measure(way: str, data: Path, output: Path, shards: int) -> dict[str, Any]:
+def _measure(
+    way: str, data: Path, output: Path, shards: int, with_tfx: bool
+) -> dict[str, Any]:
     shutil.rmtree(output, ignore_errors=True)
     load = os.getloadavg()[0]
     try:
-        usage = measure(WAYS[way], str(data), str(output), shards)
+        usage = measure(WAYS[way], str(data), str(output), shards, with_tfx)
         sizes = [file.stat().st_size for file in output.glob("Split-*/*")]
     finally:
         shutil.rmtree(output, ignore_errors=True)
@@ -284,6 +299,11 @@ def require_matplotlib() -> None:
     "makes one.",
 )
 @click.option(
+    "--with-tfx",
+    is_flag=True,
+    help="Load TFX for ours, as a pipeline does: its memory is counted then.",
+)
+@click.option(
     "--work",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs/timelines"),
@@ -314,6 +334,7 @@ def main(
     sizes: tuple[int, ...],
     baseline_up_to: int | None,
     shards: int,
+    with_tfx: bool,
     work: Path,
     seed: int,
     json_file: Path | None,
@@ -336,7 +357,7 @@ def main(
     try:
         if plot_file is not None:
             require_matplotlib()
-        result = compare(sizes, baseline_up_to, shards, seed, work)
+        result = compare(sizes, baseline_up_to, shards, with_tfx, seed, work)
     except UserError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(report(result)))

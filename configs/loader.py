@@ -446,8 +446,13 @@ def _check_files(data: pb.DataConfig) -> None:
         expected = f"the columns, since data.source is {source}"
         raise _error("data.files", "nothing", expected)
     files = data.files
-    if len(files.delimiter) != 1:
-        raise _error("data.files.delimiter", files.delimiter, "one character")
+    delimiter = files.delimiter
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        expected = "one character of ASCII, no quote and no end of a line"
+        raise _error("data.files.delimiter", delimiter, expected)
+    for column in ("user_column", "item_column", "timestamp_column"):
+        if not getattr(files, column):
+            raise _error(f"data.files.{column}", "", "the name of a column")
     if data.activity_types and not files.activity_type_column:
         expected = "a column, since data.activity_types filters by it"
         raise _error("data.files.activity_type_column", "", expected)

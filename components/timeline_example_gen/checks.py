@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,22 +14,47 @@ from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
+# What the seconds of the years from 1973 to 2100 are in seconds, taken as milliseconds.
+_SECONDS_AS_MILLISECONDS = range(100_000, 4_102_445)
+
 
 def check_rejected(path: str, count: RowCount, max_fraction: float) -> None:
     """Refuses a file of which too many rows cannot be used.
 
     Raises:
-      UserError: with the most frequent reason and its first row.
+      UserError: with the most frequent reason and its first row, and the other reasons.
     """
-    if count.rejected_rows <= max_fraction * count.rows:
+    # A share such as 0.29 is a little off as a floating-point number.
+    if count.rejected_rows <= max_fraction * count.rows * (1 + 1e-6):
         return
-    reason = max(count.rejected, key=lambda r: count.rejected[r])
-    sample = count.samples[reason][0]
-    share = count.rejected_rows / count.rows
     raise UserError(
-        f"{path}: line {sample.line}: {reason}: {sample.text!r}; "
-        f"{count.rejected_rows} of {count.rows} rows cannot be used ({share:.2%}), "
-        f"data.max_rejected_fraction allows {max_fraction:g}"
+        f"{_rejected(path, count)}, data.max_rejected_fraction allows {max_fraction:g}"
+    )
+
+
+def check_table(path: str, count: RowCount, table: Lookup, max_fraction: float) -> None:
+    """Refuses a table of which too many rows cannot be used, or all.
+
+    Raises:
+      UserError: with the most frequent reason, if there is a row.
+    """
+    check_rejected(path, count, max_fraction)
+    if len(table.keys):
+        return
+    if count.rejected_rows:
+        raise UserError(_rejected(path, count))
+    raise UserError(f"{path}: no row to be read")
+
+
+def _rejected(path: str, count: RowCount) -> str:
+    first, *others = sorted(count.rejected, key=lambda r: -count.rejected[r])
+    sample = count.samples[first][0]
+    share = count.rejected_rows / count.rows
+    also = ", ".join(f"{reason} ({count.rejected[reason]})" for reason in others)
+    return (
+        f"{path}: line {sample.line}: {first}: {sample.text!r}; "
+        f"{count.rejected_rows} of {count.rows} rows cannot be used ({share:.2%})"
+        + (f", others since {also}" if also else "")
     )
 
 
@@ -80,6 +106,9 @@ def check_activities(
       UserError: naming the files or the filter.
     """
     if sum(count.rows - count.rejected_rows for count in files.values()) == 0:
+        for path, count in files.items():
+            if count.rejected_rows:
+                raise UserError(_rejected(path, count))
         raise UserError(f"{', '.join(files)}: no activity to be read")
     by_rating, by_type = filtered.values()
     if by_rating == read:
@@ -90,6 +119,25 @@ def check_activities(
         raise UserError(
             f"data.activity_types: {', '.join(config.data.activity_types)} leaves no "
             f"activity; {config.data.files.activity_type_column!r} holds others"
+        )
+
+
+def check_times(config: pb.RecommenderConfig, last_timestamp: int) -> None:
+    """Refuses seconds that were read as milliseconds, which all seem to be of 1970.
+
+    Args:
+      config: tells how timestamps are written.
+      last_timestamp: of all activities, in seconds.
+
+    Raises:
+      UserError: naming the field.
+    """
+    form = config.data.files.timestamp_format
+    if form == pb.EPOCH_MILLISECONDS and last_timestamp in _SECONDS_AS_MILLISECONDS:
+        last = datetime.datetime.fromtimestamp(last_timestamp, datetime.timezone.utc)
+        raise UserError(
+            "data.files.timestamp_format: EPOCH_MILLISECONDS is not allowed. Expected "
+            f"EPOCH_SECONDS, since the last activity would be of {last:%Y-%m-%d}"
         )
 
 

@@ -129,23 +129,23 @@ def _generate(
     checks.check_min_rating(config, source)
     plan = plan_columns(config, source)
     files: dict[str, RowCount] = {}
-    items = _read_table(source.read_items(), files, data.max_rejected_fraction)
-    users = _read_table(source.read_users(), files, data.max_rejected_fraction)
+    lookups = {}
+    for what, table, role, key_type in (
+        ("item", source.read_items(), Role.ITEM, plan.item_type),
+        ("user", source.read_users(), Role.USER, pb.STRING),
+    ):
+        wanted = [(field, plan.type_of(field)) for field in plan.fields(role)]
+        lookups[what] = make_lookup(table, wanted, key_type, what)
+        if table is not None:
+            files[table.file] = table.count
+            checks.check_table(
+                table.file, table.count, lookups[what], data.max_rejected_fraction
+            )
     task = shards.make_task(
         config,
         plan,
-        items=make_lookup(
-            items,
-            [(f, plan.type_of(f)) for f in plan.fields(Role.ITEM)],
-            plan.item_type,
-            "item",
-        ),
-        users=make_lookup(
-            users,
-            [(f, plan.type_of(f)) for f in plan.fields(Role.USER)],
-            pb.STRING,
-            "user",
-        ),
+        items=lookups["item"],
+        users=lookups["user"],
         num_shards=data.num_shards or _num_shards(source),
     )
     checks.check_tables(config, plan, task.items, task.users)
@@ -200,6 +200,7 @@ def _generate(
         name: count.examples
         for name, count in reports.split_counts(shard_reports).items()
     }
+    checks.check_times(config, max(r.last_timestamp for r in shard_reports))
     checks.check_examples(config, sum(r.users for r in shard_reports), examples)
     merged = reports.merge_items(shard_reports)
     catalogue = task.items if source.has_item_table else _items_of_log(merged)
@@ -224,19 +225,6 @@ def _generate(
 def _is_read(field: Field) -> bool:
     """Whether a field stands in the logs, beside item and value."""
     return field.role == Role.ACTIVITY and field.derivation is None
-
-
-def _read_table(
-    table: Any, files: dict[str, RowCount], max_rejected_fraction: float
-) -> Any:
-    """Checks a table that was read and notes its rows."""
-    if table is None:
-        return None
-    files[table.file] = table.count
-    checks.check_rejected(table.file, table.count, max_rejected_fraction)
-    if not table.keys:
-        raise UserError(f"{table.file}: no row to be read")
-    return table
 
 
 def _num_shards(source: Source) -> int:

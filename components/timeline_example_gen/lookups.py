@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.timeline_example_gen.example_encoder import Terms
-from components.timeline_example_gen.sources.source import Field, Table
+from components.timeline_example_gen.sources.source import Field, Sample, Table
 from configs import recommender_pb2 as pb
-from configs.errors import UserError
 
 Ints = npt.NDArray[np.int64]
 
-_INT64 = np.iinfo(np.int64)
+Value = int | float | bytes
+
+_INT64, _FLOAT32 = np.iinfo(np.int64), np.finfo(np.float32)
+_INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
+_NUMBER = re.compile(
+    r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,15 @@ class FieldTable:
 
 
 @dataclass(frozen=True)
+class _Row:
+    """A row in the columns' types: its place in the table, and its fields' values."""
+
+    key: Any
+    place: int
+    values: list[list[Value]]
+
+
+@dataclass(frozen=True)
 class Lookup:
     """A table by its keys.
 
@@ -76,27 +92,31 @@ def make_lookup(
     key_type: int,
     what: str,
 ) -> Lookup:
-    """Converts a table's texts.
+    """Converts a table's texts; rows that cannot be used are left out.
 
     Args:
-      table: None gives a lookup that knows no key and no field.
+      table: None gives a lookup that knows no key and no field; its count gets the rows
+        that are left out.
       fields: those wanted, with the ``pb.FeatureType`` of their columns.
       key_type: ``pb.INT`` or ``pb.STRING``.
       what: what a row is, for messages.
-
-    Raises:
-      UserError: if a text is not of the type wanted.
     """
     if table is None:
         return Lookup(keys=empty_keys(key_type), fields={}, titles=None)
-    keys, order = _sorted_keys(table, key_type, what)
-    converted = {
-        field.name: _field_table(table, field, kind, order) for field, kind in fields
-    }
+    rows = sorted(_usable_rows(table, fields, key_type, what), key=lambda row: row.key)
+    kind = pa.int64() if key_type == pb.INT else pa.large_binary()
     titles = None
     if table.titles is not None:
-        titles = pa.array([table.titles[i].encode() for i in order], pa.large_binary())
-    return Lookup(keys=keys, fields=converted, titles=titles)
+        encoded = [table.titles[row.place].encode() for row in rows]
+        titles = pa.array(encoded, pa.large_binary())
+    return Lookup(
+        keys=pa.array([row.key for row in rows], kind),
+        fields={
+            field.name: _field_table([row.values[i] for row in rows], field, kind)
+            for i, (field, kind) in enumerate(fields)
+        },
+        titles=titles,
+    )
 
 
 def empty_keys(key_type: int) -> pa.Array:
@@ -104,37 +124,34 @@ def empty_keys(key_type: int) -> pa.Array:
     return pa.array([], pa.int64() if key_type == pb.INT else pa.large_binary())
 
 
-def _sorted_keys(table: Table, key_type: int, what: str) -> tuple[pa.Array, list[int]]:
-    if key_type == pb.INT:
-        numbers = [
-            _convert(text, pb.INT, table, row, what)
-            for row, text in enumerate(table.keys)
-        ]
-        order = sorted(range(len(numbers)), key=numbers.__getitem__)
-        return pa.array([numbers[i] for i in order], pa.int64()), order
-    encoded = [text.encode() for text in table.keys]
-    order = sorted(range(len(encoded)), key=encoded.__getitem__)
-    return pa.array([encoded[i] for i in order], pa.large_binary()), order
+def _usable_rows(
+    table: Table, fields: Sequence[tuple[Field, int]], key_type: int, what: str
+) -> Iterator[_Row]:
+    columns = [(table.fields[field.name], field.name, kind) for field, kind in fields]
+    seen = set[Value]()
+    for place, text in enumerate(table.keys):
+        try:
+            key = _convert(text, key_type, what)
+            # As integers, two may be the same that are not as text.
+            if key in seen:
+                raise ValueError(f"{what} is in the table already")
+            values = [
+                _convert_cell(cells[place], kind, name) for cells, name, kind in columns
+            ]
+        except ValueError as error:
+            sample = Sample.of(table.lines[place], table.texts[place])
+            table.count.reject(str(error), 1, [sample])
+            continue
+        seen.add(key)
+        yield _Row(key, place, values)
 
 
 def _field_table(
-    table: Table, field: Field, kind: int, order: Sequence[int]
+    rows: Sequence[Sequence[Value]], field: Field, kind: int
 ) -> FieldTable:
-    rows = table.fields[field.name]
-    lengths, codes = [], []
-    padding = padding_of(kind)
-    code_of: dict[int | float | bytes, int] = {padding: 0}
-    for row in order:
-        cell = rows[row]
-        several = [cell] if cell is None or isinstance(cell, str) else cell
-        lengths.append(len(several))
-        for text in several:
-            value = (
-                padding
-                if text is None
-                else _convert(text, kind, table, row, field.name)
-            )
-            codes.append(code_of.setdefault(value, len(code_of)))
+    lengths = [len(values) for values in rows]
+    code_of: dict[Value, int] = {padding_of(kind): 0}
+    codes = [code_of.setdefault(v, len(code_of)) for values in rows for v in values]
     if field.multi_valued:
         lengths.append(0)
     else:
@@ -147,13 +164,13 @@ def _field_table(
     )
 
 
-def padding_of(kind: int) -> int | float | bytes:
+def padding_of(kind: int) -> Value:
     """What stands where there is no value, in columns of a type."""
-    paddings: dict[int, int | float | bytes] = {pb.INT: 0, pb.FLOAT: 0.0}
+    paddings: dict[int, Value] = {pb.INT: 0, pb.FLOAT: 0.0}
     return paddings.get(kind, b"")
 
 
-def make_values(values: Sequence[int | float | bytes], kind: int) -> Values:
+def make_values(values: Sequence[Value], kind: int) -> Values:
     """Values of a column's type."""
     if kind == pb.STRING:
         return Values(None, Terms(pa.array(values, pa.large_binary())))
@@ -162,22 +179,24 @@ def make_values(values: Sequence[int | float | bytes], kind: int) -> Values:
     return Values(np.array(values, np.float32), None)
 
 
-def _convert(
-    text: str, kind: int, table: Table, row: int, what: str
-) -> int | float | bytes:
+def _convert_cell(
+    cell: str | Sequence[str] | None, kind: int, name: str
+) -> list[Value]:
+    if cell is None:
+        return [padding_of(kind)]
+    several = [cell] if isinstance(cell, str) else cell
+    return [_convert(text, kind, name) for text in several]
+
+
+def _convert(text: str, kind: int, what: str) -> Value:
     if kind == pb.STRING:
         return text.encode()
-    convert: Callable[[str], int | float] = int if kind == pb.INT else float
-    try:
-        value = convert(text)
-    except ValueError:
-        value = np.inf
-    if not (
-        _INT64.min <= value <= _INT64.max if kind == pb.INT else np.isfinite(value)
-    ):
-        expected = "an integer" if kind == pb.INT else "a number"
-        raise UserError(
-            f"{table.file}: line {table.lines[row]}: {what} is {text!r}, expected "
-            f"{expected}, since its feature is {pb.FeatureType.Name(kind)}"
-        )
-    return value
+    if kind == pb.INT:
+        # Not int() alone, which takes other digits than those of ASCII, and "1_000".
+        if _INTEGER.fullmatch(text) and _INT64.min <= int(text) <= _INT64.max:
+            return int(text)
+        raise ValueError(f"{what} is not an integer")
+    if not _NUMBER.fullmatch(text) or abs(float(text)) > _FLOAT32.max:
+        raise ValueError(f"{what} is not a number")
+    # There is one zero, not a negative one too.
+    return float(text) + 0.0

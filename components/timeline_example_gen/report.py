@@ -184,7 +184,7 @@ def _split(
     held_out = min(counts["eval"].first_timestamp, counts["test"].first_timestamp)
     result: dict[str, Any] = {
         "kind": pb.Split.Name(config.data.split),
-        "train_is_later_than_held_out": counts["train"].last_timestamp > held_out,
+        "train_ends_before_held_out": counts["train"].last_timestamp < held_out,
         "users_trained_later_than_held_out": sum(s.users_trained_later for s in shards),
         "note": _NOTES[config.data.split],
         "labels": {

@@ -34,6 +34,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     return [
         *_spans(report),
         *_rows(report["files"]),
+        *_not_in_table(report),
         *_left_out(report["left_out"]),
         *split_lines(report),
     ]
@@ -78,7 +79,7 @@ def leak_line(report: Mapping[str, Any]) -> str:
     )
     times = f"last train label {last}, first of eval and test {first}"
     later = split["users_trained_later_than_held_out"]
-    if not split["train_is_later_than_held_out"]:
+    if split["train_ends_before_held_out"]:
         return f"No leak: {times}"
     if later:
         return (
@@ -87,7 +88,7 @@ def leak_line(report: Mapping[str, Any]) -> str:
         )
     return (
         "No leak within a user: nobody is trained on what comes later than their own "
-        f"labels in eval and test; across users there is ({times})"
+        f"labels in eval and test; across users there may be ({times})"
     )
 
 
@@ -112,6 +113,16 @@ def _rows(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield (
                 f"  {count:,} in {file['file']}: {reason}, as in line "
                 f"{sample['line']}: {sample['text']!r}"
+            )
+
+
+def _not_in_table(report: Mapping[str, Any]) -> Iterator[str]:
+    for what in ("items", "users"):
+        missing = report[f"{what}_not_in_table"]
+        if missing:
+            yield (
+                f"Not in the table of {what}: {missing:,} of {report[what]:,} {what}, "
+                "which have no features"
             )
 
 

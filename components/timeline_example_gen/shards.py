@@ -412,14 +412,17 @@ def _report(
 
 
 def _trained_later(activities: Activities, split: splits.Splits) -> int:
-    """Users with a train label that is later than one of theirs in eval or test."""
+    """Users with a train label that is later than one of theirs in eval or test.
+
+    By place in the timeline, since times may be equal: days, for instance.
+    """
     number = len(activities.user_terms)
     trained = np.full(number, -1, np.int64)
     held_out = np.full(number, _LATEST, np.int64)
     train = split == splits.TRAIN
     held = (split == splits.EVAL) | (split == splits.TEST)
-    np.maximum.at(trained, activities.user[train], activities.timestamp[train])
-    np.minimum.at(held_out, activities.user[held], activities.timestamp[held])
+    np.maximum.at(trained, activities.user[train], activities.position[train])
+    np.minimum.at(held_out, activities.user[held], activities.position[held])
     return int((trained > held_out).sum())
 
 

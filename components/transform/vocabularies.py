@@ -6,6 +6,7 @@ import os
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow_transform.analyzers import get_empy_vocabulary_dummy_value
 
 from configs import features
 from configs import recommender_pb2 as pb
@@ -25,8 +26,13 @@ def vocabulary_terms(tft_output: tft.TFTransformOutput, name: str) -> list[bytes
     path = _asset(tft_output, name)
     with tf.io.gfile.GFile(path, "rb") as file:
         terms = file.read().splitlines()
-    if not terms:
-        raise UserError(f"vocabulary {name}: no term, expected at least one")
+    # What TensorFlow Transform writes where it found no term.
+    _, dummy = get_empy_vocabulary_dummy_value(tf.string)
+    if not terms or terms == [dummy]:
+        raise UserError(
+            f"vocabulary {name} of size zero: its features have no value in train and "
+            "the catalogue"
+        )
     return terms
 
 

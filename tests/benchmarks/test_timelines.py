@@ -33,6 +33,7 @@ RESULT = {
     "machine": {"system": "Linux", "processors": 2, "python": "3.10.13"},
     "seed": 1,
     "shards": 0,
+    "with_tfx": False,
     "measurements": [
         measurement(1_000, "baseline", 8.0, 900),
         measurement(1_000, "ours", 2.0, 300),
@@ -81,7 +82,7 @@ def decoded(folder: Path, split: str) -> Counter[str]:
 def test_both_ways_make_the_same_examples(tmp_path: Path) -> None:
     data = without_ties(tmp_path / "data")
     made = {
-        way: prepare(data, str(tmp_path / way), 3)()
+        way: prepare(data, str(tmp_path / way), 3, False)()
         for way, prepare in (
             ("baseline", timelines.prepare_baseline),
             ("ours", timelines.prepare_ours),

@@ -170,7 +170,20 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
             'data.derived_fields={field: "h" derivation: HOUR from_field: "t"}',
             ("data.derived_fields.0.from_field", "'t'", "none"),
         ),
-        ("data.files.delimiter=::", ("data.files.delimiter", "'::'", "one char")),
+        *(
+            (
+                f"data.files.delimiter={delimiter}",
+                ("data.files.delimiter", "one character of ASCII"),
+            )
+            for delimiter in ("::", "§", '"', "\n", "\r", "\0")
+        ),
+        *(
+            (
+                f"data.files.{what}_column=",
+                (f"data.files.{what}_column", "the name of a column"),
+            )
+            for what in ("user", "item", "timestamp")
+        ),
         (
             'data.files.item_fields={column: "a"}',
             ("data.files.items_file", "item_fields"),

@@ -122,6 +122,7 @@ class Table:
       file: its path.
       keys: of each row.
       lines: of each row, from 1.
+      texts: how each row looks.
       fields: per field one text per row, None where there is none, or several.
       titles: per row, if items have titles.
       count: rows read, the rejected ones too.
@@ -130,6 +131,7 @@ class Table:
     file: str
     keys: Sequence[str]
     lines: Sequence[int]
+    texts: Sequence[bytes]
     fields: dict[str, Sequence[str | None] | Sequence[Sequence[str]]]
     titles: Sequence[str] | None
     count: RowCount

@@ -94,6 +94,7 @@ def collect(
     """
     keys: list[str] = []
     lines: list[int] = []
+    texts: list[bytes] = []
     columns: dict[str, list] = {name: [] for name in fields}
     titles: list[str] = []
     seen = set[str]()
@@ -107,6 +108,7 @@ def collect(
         seen.add(wanted)
         keys.append(wanted)
         lines.append(line)
+        texts.append(row)
         for name, extract in fields.items():
             columns[name].append(extract(content))
         if title is not None:
@@ -115,6 +117,7 @@ def collect(
         file=path,
         keys=keys,
         lines=lines,
+        texts=texts,
         fields=dict(columns),
         titles=titles if title is not None else None,
         count=count,

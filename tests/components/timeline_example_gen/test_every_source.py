@@ -262,7 +262,7 @@ def test_a_cut_in_time_leaks_nothing(examples: Callable[..., Any], write: Any) -
     assert {e["label_timestamp"][0] for e in found["eval"]} == {5}
     assert {e["label_timestamp"][0] for e in found["test"]} == {6}
     assert all(max(e["context_timestamp"]) < 4 for e in found["train"])
-    assert report["split"]["train_is_later_than_held_out"] is False
+    assert report["split"]["train_ends_before_held_out"] is True
     assert any(line.strip().startswith("No leak: ") for line in report_lines(report))
 
 

@@ -239,7 +239,7 @@ def test_the_report(
     # Train holds items 10, 11 and 12; the only label beside them is 13, in eval.
     assert report["labels_unseen_in_train"] == {"eval": 1 / 3, "test": 0.0}
     assert report["split"]["kind"] == "LEAVE_ONE_OUT"
-    assert report["split"]["train_is_later_than_held_out"] is True
+    assert report["split"]["train_ends_before_held_out"] is False
     assert report["split"]["labels"]["eval"] == {
         "users": 3,
         "items": 3,
@@ -268,7 +268,7 @@ def test_temporal_split_by_timestamps(
     assert {e["label_timestamp"][0] for e in train} == set(range(2, 9))
     assert max(t for e in train for t in e["context_timestamp"]) == 7
     assert examples["eval"][0]["context_timestamp"] == [6, 7, 8]
-    assert report["split"]["train_is_later_than_held_out"] is False
+    assert report["split"]["train_ends_before_held_out"] is True
     assert report["split"]["train_end"] == 8
 
 
@@ -299,7 +299,7 @@ def test_random_split_says_that_it_leaks(
     with caplog.at_level(logging.WARNING):
         report, examples = generate(config, write_dat(ratings))
     assert "RANDOM leaks the future" in caplog.text
-    assert report["split"]["train_is_later_than_held_out"] is True
+    assert report["split"]["train_ends_before_held_out"] is False
     assert sum(len(examples[s]) for s in ("train", "eval", "test")) == 20 * 28
     assert 0.5 < len(examples["train"]) / (20 * 28) < 0.7
 
@@ -466,7 +466,7 @@ def test_texts_wanted_as_integers(
     genre.feature_type, genre.vocab_size = pb.INT, 20
     with pytest.raises(
         UserError,
-        match=r"movies\.dat: line 1: movie_genre is 'A', expected an integer",
+        match=r"movies\.dat: line 1: movie_genre is not an integer: '10::Ten",
     ):
         generate_examples(config, write_dat(RATINGS, MOVIES), str(tmp_path / "out"))
 

@@ -13,19 +13,23 @@ from configs import recommender_pb2 as pb
 
 RANDOM = random.Random(1)
 RATINGS = [
-    (user, RANDOM.randrange(30), 3, RANDOM.randrange(10**6))
+    (user, item, 3, RANDOM.randrange(10**6))
     for user in range(60)
-    for _ in range(8)
+    for item in RANDOM.sample(range(1, 31), 8)
 ]
 
 
 @pytest.mark.parametrize(
-    ("split", "beginning"),
+    ("split", "beginning", "resolution"),
     [
-        (pb.TEMPORAL, "No leak: last train label "),
-        (pb.LEAVE_ONE_OUT, "No leak within a user: "),
-        (pb.USER_HASH, "No leak within a user: "),
-        (pb.RANDOM, "LEAKS the future: "),
+        (pb.TEMPORAL, "No leak: last train label ", 1),
+        (pb.LEAVE_ONE_OUT, "No leak within a user: ", 1),
+        (pb.USER_HASH, "No leak within a user: ", 1),
+        (pb.RANDOM, "LEAKS the future: ", 1),
+        # All at one time: the order within it counts.
+        (pb.LEAVE_ONE_OUT, "No leak within a user: ", 10**7),
+        (pb.USER_HASH, "No leak within a user: ", 10**7),
+        (pb.RANDOM, "LEAKS the future: ", 10**7),
     ],
 )
 def test_leaks_are_told_from_the_times(
@@ -34,24 +38,33 @@ def test_leaks_are_told_from_the_times(
     generate: Callable[..., Any],
     split: int,
     beginning: str,
+    resolution: int,
 ) -> None:
     config = make_config(split=split, train_data_fraction=0.6)
-    report, examples = generate(config, write_dat(RATINGS))
+    ratings = [(*row, time // resolution) for *row, time in RATINGS]
+    report, examples = generate(config, write_dat(ratings))
     assert leak_line(report).startswith(beginning)
     times = {
         name: [e["label_timestamp"][0] for e in examples[name]]
         for name in ("train", "eval", "test")
     }
     held_out = times["eval"] + times["test"]
-    later = max(times["train"]) > min(held_out)
-    assert report["split"]["train_is_later_than_held_out"] is later
-    users: dict[bytes, list[list[int]]] = {}
-    for name, rows in examples.items():
-        for example in rows if name != "catalogue" else ():
-            both = users.setdefault(example["user_id"][0], [[], []])
-            both[name != "train"].append(example["label_timestamp"][0])
-    leaking = sum(max(t) > min(h) for t, h in users.values() if t and h)
-    assert report["split"]["users_trained_later_than_held_out"] == leaking
+    earlier = max(times["train"]) < min(held_out)
+    assert report["split"]["train_ends_before_held_out"] is earlier
+    # What is in its context is earlier than an example's label.
+    held_out_items: dict[bytes, set[int]] = {}
+    for example in examples["eval"] + examples["test"]:
+        items = held_out_items.setdefault(example["user_id"][0], set())
+        items.add(example["label_movie_id"][0])
+    leaking = {
+        example["user_id"][0]
+        for example in examples["train"]
+        if held_out_items.get(example["user_id"][0], set())
+        & set(example["context_movie_id"])
+    }
+    later = report["split"]["users_trained_later_than_held_out"]
+    assert later >= len(leaking)
+    assert (later > 0) is bool(leaking)
     for name in ("train", "eval", "test"):
         labels = {e["label_movie_id"][0] for e in examples[name]}
         assert report["split"]["labels"][name]["items"] == len(labels)

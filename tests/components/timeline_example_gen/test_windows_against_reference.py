@@ -149,6 +149,7 @@ def _write(
         file="movies.dat",
         keys=[str(item) for item in GENRES_OF],
         lines=list(range(1, len(GENRES_OF) + 1)),
+        texts=[b""] * len(GENRES_OF),
         fields={
             "movie_year": [None] * len(GENRES_OF),
             "movie_genre": list(GENRES_OF.values()),

@@ -220,6 +220,14 @@ def test_raw_columns_are_what_the_signatures_need() -> None:
         preprocessing.raw_columns(config, "train")
 
 
+def test_a_vocabulary_without_a_term(tmp_path: Path) -> None:
+    none = {"context_genre": [b""] * 4, "context_genre_length": [0]}
+    rows = [{**row, **none} for row in TRAIN + CATALOGUE]
+    _, output = transform(CONFIG, tmp_path, rows)
+    with pytest.raises(UserError, match="vocabulary genre of size zero"):
+        vocabularies.vocabulary_terms(output, "genre")
+
+
 def test_vocabularies_can_be_given(tmp_path: Path) -> None:
     folder = tmp_path / "vocabularies"
     folder.mkdir()
