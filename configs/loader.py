@@ -446,6 +446,11 @@ def _check_files(data: pb.DataConfig) -> None:
         expected = f"the columns, since data.source is {source}"
         raise _error("data.files", "nothing", expected)
     files = data.files
+    _check_below("data.span_folder", data.span_folder.strip("/"))
+    for index, name in enumerate(files.activities_files):
+        _check_below(f"data.files.activities_files.{index}", name)
+    _check_below("data.files.items_file", files.items_file)
+    _check_below("data.files.users_file", files.users_file)
     delimiter = files.delimiter
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         expected = "one character of ASCII, no quote and no end of a line"
@@ -471,6 +476,11 @@ def _check_files(data: pb.DataConfig) -> None:
             if field.separator and columns == "activity_fields":
                 expected = "none: an activity has one value in a field"
                 raise _error(f"{path}.separator", field.separator, expected)
+
+
+def _check_below(path: str, name: str) -> None:
+    if name.startswith("/") or ".." in name.split("/") or "://" in name:
+        raise _error(path, name, "a name below the data folder")
 
 
 def _check_derived_fields(config: pb.RecommenderConfig) -> None:

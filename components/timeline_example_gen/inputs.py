@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -67,13 +68,8 @@ def find_inputs(data: pb.DataConfig, folder: str, wanted: Wanted, kind: str) -> 
         window = _find_window(data, folder, names)
         found = [name for span in window.spans for name in window.files[span]]
     else:
-        found = []
-        for name in names:
-            matches = _matching(folder, name)
-            if not matches:
-                raise _missing(folder, name, kind)
-            # Two patterns may find the same file.
-            found += [match for match in matches if match not in found]
+        _check_no_span(data)
+        found = _find_all(folder, names, kind)
     tables = {}
     for name in (*wanted.tables, *wanted.optional_tables):
         path = _find_table(data, folder, name, window)
@@ -104,6 +100,32 @@ def listing(folder: str) -> str:
     return shown or "no file"
 
 
+def _check_no_span(data: pb.DataConfig) -> None:
+    """Refuses to choose among spans where there are none."""
+    for name, value, default in (
+        ("span", data.span, spans.LATEST),
+        ("span_window", data.span_window, 1),
+    ):
+        if value != default:
+            raise UserError(
+                f"data.{name}: {value!r} is not allowed. Expected {default}, since "
+                f"neither {SPAN_FOLDER} nor {ACTIVITIES_FILES} holds a placeholder "
+                "such as {SPAN}"
+            )
+
+
+def _find_all(folder: str, names: Sequence[str], kind: str) -> list[str]:
+    found: dict[str, str] = {}
+    for name in names:
+        matches = _matching(folder, name)
+        if not matches:
+            raise _missing(folder, name, kind)
+        for match in matches:
+            # Two patterns may find the same file, and so may links.
+            found.setdefault(storage.real_path(storage.join(folder, match)), match)
+    return list(found.values())
+
+
 def _find_window(
     data: pb.DataConfig, folder: str, names: Sequence[str]
 ) -> spans.Window:
@@ -113,9 +135,28 @@ def _find_window(
         patterns.append(spans.parse_pattern(name, field))
     there = {n for pattern in patterns for n in _matching(folder, pattern.glob)}
     try:
-        return spans.select(patterns, there, data.span, data.span_window)
+        window = spans.select(patterns, there, data.span, data.span_window)
+        if data.span == spans.LATEST and spans.has_placeholders(data.span_folder):
+            _check_nothing_newer(folder, data.span_folder, window, names)
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
+    return window
+
+
+def _check_nothing_newer(
+    folder: str, span_folder: str, window: spans.Window, names: Sequence[str]
+) -> None:
+    """Refuses to read older spans as the latest while a newer one holds other files."""
+    latest = (window.newest, window.versions[window.newest])
+    pattern = spans.parse_pattern(_below(span_folder, "*"), SPAN_FOLDER)
+    for name in _matching(folder, pattern.glob):
+        key = pattern.match(name)
+        if key is not None and key > latest:
+            raise UserError(
+                f"span {spans.span_text(key[0], window.dated)} has no file "
+                f"{', '.join(names)}, but {name}; the latest one that has is "
+                f"{spans.span_text(window.newest, window.dated)}"
+            )
 
 
 def _find_table(
@@ -147,7 +188,7 @@ def _matching(folder: str, pattern: str) -> list[str]:
 
 
 def _below(folder: str, name: str) -> str:
-    return f"{folder.strip('/')}/{name}" if folder else name
+    return posixpath.normpath(f"{folder.strip('/')}/{name}" if folder else name)
 
 
 def _missing(folder: str, name: str, kind: str) -> UserError:

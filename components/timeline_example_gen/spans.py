@@ -1,7 +1,8 @@
 """Spans: data that comes in numbered or dated pieces, and the window that is read.
 
 Patterns are those of TFX's ExampleGen (``{SPAN}``, ``{VERSION}``, ``{YYYY}``, ``{MM}``,
-``{DD}``); a date is the span of its days since 1970-01-01, as TFX counts them.
+``{DD}``; ``{SPAN:2}`` is a span of two digits); a date is the span of its days since
+1970-01-01, as TFX counts them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ LATEST = "latest"
 EPOCH = datetime.date(1970, 1, 1)
 
 _PLACEHOLDERS = ("SPAN", "VERSION", "YYYY", "MM", "DD")
-_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_PLACEHOLDER = re.compile(r"\{(\w*)(?::([1-9]))?\}")
 _DIGITS = {"YYYY": "[0-9]{4}", "MM": "[0-9]{2}", "DD": "[0-9]{2}"}
 _SHOWN = 10
+
+# Span and version of a file.
+Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,15 @@ class Pattern:
         """A pattern for the file system that finds at least all files of this one."""
         return _PLACEHOLDER.sub("*", self.text)
 
-    def match(self, name: str) -> tuple[int, int] | None:
+    def match(self, name: str) -> Key | None:
         """Span and version of a file; None if it has another name.
 
         Raises:
           UserError: for a date that there is not, such as 2024-02-30.
         """
-        found = re.fullmatch(self._regex(), name)
-        if found is None:
+        groups = self.digits(name)
+        if groups is None:
             return None
-        groups = found.groupdict()
         version = int(groups.get("VERSION") or 0)
         if not self.dated:
             return int(groups["SPAN"]), version
@@ -61,17 +64,23 @@ class Pattern:
             ) from None
         return (day - EPOCH).days, version
 
+    def digits(self, name: str) -> dict[str, str] | None:
+        """What each placeholder stands for in a file's name; None if it has another."""
+        found = re.fullmatch(self._regex(), name)
+        return None if found is None else found.groupdict()
+
     def _regex(self) -> str:
         regex, seen = "", set[str]()
-        for part in re.split(r"(\{\w*\}|\*|\?)", self.text):
-            name = part[1:-1]
-            if part.startswith("{"):
-                # The same placeholder twice must stand for the same digits.
-                group = f"(?P<{name}>{_DIGITS.get(name, '[0-9]+')})"
-                regex += f"(?P={name})" if name in seen else group
-                seen.add(name)
-            else:
+        for part in re.split(r"(\{[\w:]*\}|\*|\?)", self.text):
+            placeholder = _PLACEHOLDER.fullmatch(part)
+            if placeholder is None:
                 regex += {"*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+                continue
+            name, width = placeholder.groups()
+            digits = f"[0-9]{{{width}}}" if width else _DIGITS.get(name, "[0-9]+")
+            # The same placeholder twice must stand for the same digits.
+            regex += f"(?P={name})" if name in seen else f"(?P<{name}>{digits})"
+            seen.add(name)
         return regex
 
 
@@ -90,8 +99,10 @@ def parse_pattern(text: str, field: str) -> Pattern:
     Raises:
       UserError: if a placeholder is not known, or the placeholders tell no span.
     """
-    names = set(_PLACEHOLDER.findall(text))
+    found = _PLACEHOLDER.findall(text)
+    names = {name for name, _ in found}
     unknown = sorted(names.difference(_PLACEHOLDERS))
+    unknown += [f"{name}:{width}" for name, width in found if width and name in _DIGITS]
     date = names & {"YYYY", "MM", "DD"}
     if unknown:
         raise UserError(
@@ -151,13 +162,14 @@ def select(
             + " and ".join(repr(pattern.text) for pattern in patterns)
             + " count spans differently. Expected {SPAN} in all of them, or dates"
         )
-    found: dict[tuple[int, int], list[list[str]]] = {}
+    found: dict[Key, list[list[str]]] = {}
     for name in sorted(names):
         for index, pattern in enumerate(patterns):
             key = pattern.match(name)
             if key is not None:
                 files = found.setdefault(key, [[] for _ in patterns])
                 files[index].append(name)
+                _check_same_digits(pattern, files[index], key[0])
                 break
     texts = ", ".join(pattern.text for pattern in patterns)
     if not found:
@@ -197,6 +209,15 @@ def select(
     )
 
 
+def _check_same_digits(pattern: Pattern, files: Sequence[str], span: int) -> None:
+    """Refuses ``span-2`` beside ``span-02``: which of them is span 2?"""
+    if pattern.digits(files[0]) != pattern.digits(files[-1]):
+        raise UserError(
+            f"span {span_text(span, pattern.dated)} is there twice: {files[0]} and "
+            f"{files[-1]}"
+        )
+
+
 def number_of(span: str) -> int:
     """The number of a span: itself, or a date's days since 1970-01-01.
 
@@ -224,7 +245,9 @@ def span_text(span: int, dated: bool) -> str:
 
 
 def date_text(span: int) -> str:
-    """The date of a span."""
+    """The date of a span; for one after the year 9999, what day of the count it is."""
+    if span > (datetime.date.max - EPOCH).days:
+        return f"day {span}"
     return (EPOCH + datetime.timedelta(days=span)).isoformat()
 
 

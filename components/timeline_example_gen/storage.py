@@ -24,8 +24,15 @@ def is_file(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether there is a folder of this name; a remote one exists if it has a file."""
-    return bool(list_files(path)) if _is_remote(path) else os.path.isdir(path)
+    """Whether there is a folder of this name; a remote one, with a file below it."""
+    if _is_remote(path):
+        return bool(_beam().match([join(path, "**")], limits=[1])[0].metadata_list)
+    return os.path.isdir(path)
+
+
+def real_path(path: str) -> str:
+    """The path of the file itself, where a link leads to it."""
+    return path if _is_remote(path) else os.path.realpath(path)
 
 
 def list_files(folder: str) -> list[str]:
@@ -45,6 +52,8 @@ def match_files(folder: str, pattern: str) -> list[str]:
       folder: taken as it is, whatever characters it holds.
       pattern: of names below it, with ``*`` and ``?``, which match no slash.
     """
+    # Neither glob nor Beam may take it for the beginning of a set of characters.
+    pattern = pattern.replace("[", "[[]")
     if not _is_remote(folder):
         found = glob.glob(pattern, root_dir=folder)
         return sorted(name for name in found if is_file(join(folder, name)))

@@ -178,6 +178,17 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
             for delimiter in ("::", "§", '"', "\n", "\r", "\0")
         ),
         *(
+            (f"data.{field}={name}", (f"data.{field}", "below the data folder"))
+            for field, name in (
+                ("files.activities_files", "/data/log.csv"),
+                ("files.activities_files", "a/../../log.csv"),
+                ("files.activities_files", "gs://bucket/log.csv"),
+                ("files.items_file", "../items.csv"),
+                ("files.users_file", "/users.csv"),
+                ("span_folder", "../{SPAN}"),
+            )
+        ),
+        *(
             (
                 f"data.files.{what}_column=",
                 (f"data.files.{what}_column", "the name of a column"),

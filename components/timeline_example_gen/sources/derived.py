@@ -27,14 +27,14 @@ OF_TIME: dict[int, Callable[[Ints, str], Ints]] = {
 }
 
 # Also the first year of a series, "(2005-2013)" or "(2005-)", hyphen or en dash.
-_YEAR = re.compile("\\((\\d{4})(?:[-\u2013]\\d{0,4})?\\)\\s*$")
+_YEAR = re.compile("\\(([0-9]{4})(?:[-\u2013][0-9]{0,4})?\\)")
 _TITLE = "title"
 
 
 def year_in_text(text: str | None) -> str | None:
-    """The year in brackets at the end of a text, if there is one."""
-    match = _YEAR.search(text or "")
-    return match.group(1) if match else None
+    """The last year in brackets of a text, if there is one."""
+    years = _YEAR.findall(text or "")
+    return years[-1] if years else None
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,19 @@ class WithDerivedFields:
 
     def read_items(self) -> Table | None:
         table = self.source.read_items()
-        of_items = [d for d in self.derived if d.derivation not in OF_TIME]
-        if table is None or not of_items:
-            return table
+        if table is None:
+            return None
         fields = dict(table.fields)
-        for derived in of_items:
+        for index, derived in enumerate(self.derived):
+            if derived.derivation in OF_TIME:
+                continue
             texts = _texts(table, derived.from_field)
+            if texts is None:
+                raise UserError(
+                    f"data.derived_fields.{index}.from_field: {_TITLE!r} is not "
+                    "allowed. Expected a field of items, since there is no title; name "
+                    "its column with data.files.title_column"
+                )
             fields[derived.field] = [year_in_text(text) for text in texts]
         return replace(table, fields=fields)
 
@@ -140,8 +147,8 @@ def with_derived_fields(
     return WithDerivedFields(source, tuple(derived), timezone)
 
 
-def _texts(table: Table, field: str) -> Sequence[str | None]:
+def _texts(table: Table, field: str) -> Sequence[str | None] | None:
     if field in table.fields:
         return cast("Sequence[str | None]", table.fields[field])
     # The title's column is no field of its own, unless it is named as one.
-    return table.titles or [None] * len(table.keys)
+    return table.titles

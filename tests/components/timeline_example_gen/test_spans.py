@@ -31,6 +31,9 @@ def pattern(text: str) -> spans.Pattern:
         ("a.{SPAN}+(x)", "ab1+(x)", None),
         ("{SPAN}/log-{SPAN}.csv", "4/log-4.csv", (4, 0)),
         ("{SPAN}/log-{SPAN}.csv", "4/log-5.csv", None),
+        ("span-{SPAN:2}/log.csv", "span-12/log.csv", (12, 0)),
+        ("span-{SPAN:2}/log.csv", "span-3/log.csv", None),
+        ("{SPAN}/v{VERSION:3}", "7/v012", (7, 12)),
     ],
 )
 def test_names(text: str, name: str, expected: tuple[int, int] | None) -> None:
@@ -41,6 +44,8 @@ def test_names(text: str, name: str, expected: tuple[int, int] | None) -> None:
     ("text", "part"),
     [
         ("{DAY}/log.csv", r"\{DAY\} in '\{DAY\}/log.csv' is not allowed"),
+        ("{YYYY:4}-{MM}-{DD}", r"\{YYYY:4\} in .* is not allowed"),
+        ("{DAY:2}/{SPAN}", r"\{DAY\} in .* is not allowed"),
         ("{VERSION}/log.csv", r"Expected \{SPAN\}, or all of \{YYYY\}"),
         ("{YYYY}-{MM}/log.csv", r"Expected \{SPAN\}, or all of \{YYYY\}"),
         ("{SPAN}/{YYYY}-{MM}-{DD}", r"Expected \{SPAN\}, or all of \{YYYY\}"),
@@ -67,6 +72,12 @@ def test_dates_are_days_since_1970(day: datetime.date) -> None:
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(UserError, match="Expected a number, a date"):
         spans.number_of(text)
+
+
+def test_no_date_is_so_late() -> None:
+    names = ["2024-03-01"]
+    with pytest.raises(UserError, match=r"span day 999999999 \(999999999\) does not"):
+        spans.select([pattern("{YYYY}-{MM}-{DD}")], names, "999999999", 1)
 
 
 NAMES = ["1/log.csv", "2/log.csv", "3/log.csv", "3/other.csv", "x/log.csv"]
