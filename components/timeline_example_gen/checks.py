@@ -111,14 +111,14 @@ def check_activities(
                 raise UserError(_rejected(path, count))
         raise UserError(f"{', '.join(files)}: no activity to be read")
     by_rating, by_type = filtered.values()
-    if by_rating == read:
-        raise UserError(
-            f"data.min_rating: {config.data.min_rating:g} leaves no activity"
-        )
-    if by_rating + by_type == read:
+    if by_type == read:
         raise UserError(
             f"data.activity_types: {', '.join(config.data.activity_types)} leaves no "
             f"activity; {config.data.files.activity_type_column!r} holds others"
+        )
+    if by_rating + by_type == read:
+        raise UserError(
+            f"data.min_rating: {config.data.min_rating:g} leaves no activity"
         )
 
 

@@ -7,7 +7,6 @@ import logging
 import pickle
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -47,6 +46,9 @@ DEFAULT_BEAM_ARGS = (
     "--direct_running_mode=in_memory",
     WORKER_IMAGE,
 )
+
+BELOW_MIN_RATING = "activities_below_min_rating"
+OF_OTHER_TYPES = "activities_of_other_types"
 
 # About 250,000 activities, each some 24 characters.
 _BYTES_PER_SHARD = 6_000_000
@@ -164,11 +166,9 @@ def _generate(
                 plan.type_of(f) == pb.INT for f in plan.fields(Role.VALUE)
             ),
             fields=own,
-        ),
-        filters=_Filters(
-            min_rating=data.min_rating if data.HasField("min_rating") else None,
             activity_types=tuple(data.activity_types),
         ),
+        min_rating=data.min_rating if data.HasField("min_rating") else None,
         num_shards=task.num_shards,
         work=work,
     )
@@ -179,7 +179,7 @@ def _generate(
     with make_beam_pipeline() as pipeline:
         _build(pipeline, config, source, reader, task.num_shards, work)
 
-    filtered = dict.fromkeys(_Filters.NAMES, 0)
+    filtered = {BELOW_MIN_RATING: 0, OF_OTHER_TYPES: 0}
     logs: dict[str, RowCount] = {}
     for index, path in enumerate(source.activity_files):
         outcome = pickle.loads(storage.read_bytes(_file_path(work, index)))
@@ -308,31 +308,6 @@ def _add_histograms(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
     return total
 
 
-@dataclass(frozen=True)
-class _Filters:
-    """Which activities are wanted; None and nothing: all."""
-
-    NAMES = ("activities_below_min_rating", "activities_of_other_types")
-
-    min_rating: float | None
-    activity_types: tuple[str, ...]
-
-    def __call__(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, tuple[int, int]]:
-        """The wanted ones, without their type, and how many each filter left out."""
-        before = batch.num_rows
-        if self.min_rating is not None:
-            batch = batch.filter(pc.greater_equal(batch["value"], self.min_rating))
-        middle = batch.num_rows
-        if self.activity_types:
-            wanted = pa.array(
-                [kind.encode() for kind in self.activity_types], pa.large_binary()
-            )
-            batch = batch.filter(pc.is_in(batch["type"], value_set=wanted))
-        names = [name for name in batch.schema.names if name != "type"]
-        batch = pa.RecordBatch.from_arrays([batch[name] for name in names], names)
-        return batch, (before - middle, middle - batch.num_rows)
-
-
 @beam.typehints.with_output_types(tuple[int, Part])
 class _ReadFile(beam.DoFn):
     """Reads a log; leaves behind its rows' count, or what is wrong with it.
@@ -345,13 +320,13 @@ class _ReadFile(beam.DoFn):
         self,
         source: Source,
         types: ActivityTypes,
-        filters: _Filters,
+        min_rating: float | None,
         num_shards: int,
         work: str,
     ) -> None:
         self._source = source
         self._types = types
-        self._filters = filters
+        self._min_rating = min_rating
         self._num_shards = num_shards
         self._work = work
 
@@ -361,20 +336,28 @@ class _ReadFile(beam.DoFn):
 
     def process(self, element: tuple[int, str]) -> Iterator[tuple[int, Part]]:
         index, path = element
-        count, left_out = RowCount(), dict.fromkeys(_Filters.NAMES, 0)
+        count, left_out = RowCount(), {BELOW_MIN_RATING: 0, OF_OTHER_TYPES: 0}
         outcome: Any
         try:
             for place, block in enumerate(self.open(path)):
                 count.add(block.count)
-                activities, dropped = self._filters(block.activities)
-                for name, number in zip(_Filters.NAMES, dropped, strict=True):
-                    left_out[name] += number
+                activities = self._rated(block.activities)
+                below = block.activities.num_rows - activities.num_rows
+                left_out[BELOW_MIN_RATING] += below
+                left_out[OF_OTHER_TYPES] += block.of_other_types
                 yield from self._spill(f"{index:05d}-{place:05d}", activities)
             outcome = (count, left_out)
         except UserError as error:
             # Beam would wrap it; the one who has started the pipeline raises it.
             outcome = error
         storage.write_bytes(_file_path(self._work, index), pickle.dumps(outcome))
+
+    def _rated(self, activities: pa.RecordBatch) -> pa.RecordBatch:
+        if self._min_rating is None:
+            return activities
+        return activities.filter(
+            pc.greater_equal(activities["value"], self._min_rating)
+        )
 
     def _spill(
         self, name: str, activities: pa.RecordBatch

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.timeline_example_gen.example_encoder import Terms
+from components.timeline_example_gen.sources.cells import FLOAT32_END
 from components.timeline_example_gen.sources.source import Field, Sample, Table
 from configs import recommender_pb2 as pb
 
@@ -20,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 Value = int | float | bytes
 
-_INT64, _FLOAT32 = np.iinfo(np.int64), np.finfo(np.float32)
+_INT64 = np.iinfo(np.int64)
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 _NUMBER = re.compile(
     r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII
@@ -196,7 +197,7 @@ def _convert(text: str, kind: int, what: str) -> Value:
         if _INTEGER.fullmatch(text) and _INT64.min <= int(text) <= _INT64.max:
             return int(text)
         raise ValueError(f"{what} is not an integer")
-    if not _NUMBER.fullmatch(text) or abs(float(text)) > _FLOAT32.max:
+    if not _NUMBER.fullmatch(text) or abs(float(text)) >= FLOAT32_END:
         raise ValueError(f"{what} is not a number")
     # There is one zero, not a negative one too.
     return float(text) + 0.0

@@ -34,15 +34,22 @@ BAD_TIMESTAMP: Mapping[int, str] = {
 }
 
 _LAST_MILLISECOND = 4_102_444_800_000  # 2100-01-01
+_TOO_EARLY = -1
 _DIGITS = np.isin(np.arange(256), np.frombuffer(b"0123456789", np.uint8))
 _DECIMALS = np.isin(np.arange(256), np.frombuffer(b"0123456789.", np.uint8))
 _MAX_DIGITS = 18  # All whole numbers of so many digits fit into 64 bits.
-_INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,18})\s*")
+# Smaller numbers are finite as float32 too.
+FLOAT32_END = 2.0**128 - 2.0**103
+_INT64 = np.iinfo(np.int64)
+_MOST_EXACT = 2**53  # Beyond, not every whole number is a float64.
+_INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,30})\s*")
 _NUMBER = re.compile(
     rb"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*"
 )
-_DATE = r"^\d{4}-\d{2}-\d{2}"
-_CLOCK = r"[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?"
+_DATE = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_CLOCK = r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?"
+# Nanoseconds in 64 bits, to which Arrow casts without a look, end in 2262.
+_NEAR_YEAR = "^(19[6-9]|20|21)"
 _LOCAL_TIME = rf"{_DATE}({_CLOCK})?$"
 _ZONED_TIME = rf"{_DATE}{_CLOCK}(Z|[+-]\d{{2}}(:?\d{{2}})?)$"
 
@@ -94,6 +101,10 @@ def parse_activities(
     item, wrong_items = _ids(cells[ITEM], "item", integer_items)
     milliseconds, is_time = parse_times(cells[TIMESTAMP], form)
     absurd = (milliseconds < 0) | (milliseconds > _LAST_MILLISECOND)
+    right = np.ones(len(rows.lines), np.bool_)
+    if types.activity_types:
+        right = _is_one_of(cells[TYPE], types.activity_types)
+    others = int((~right).sum())
     problems = [
         *wrong_users,
         *wrong_items,
@@ -106,16 +117,14 @@ def parse_activities(
         columns[VALUE] = pa.array(value)
         problems.append((f"{form.value_name} is not a number", ~is_number))
         if types.whole_values:
-            fraction = value != np.floor(value)
+            fraction = (value != np.floor(value)) | (np.abs(value) > _MOST_EXACT)
             problems.append((f"{form.value_name} is not a whole number", fraction))
     if TYPE in cells:
-        columns[TYPE] = cells[TYPE]
         problems.append((NOT_UTF8, ~_is_text(cells[TYPE])))
     for name, kind in types.fields.items():
         column = FIELD_COLUMN + name
         columns[column], problem = _field(cells[column], name, kind)
         problems.append(problem)
-    right = np.ones(len(rows.lines), np.bool_)
     for reason, wrong in problems:
         index = np.flatnonzero(wrong & right)
         right &= ~wrong
@@ -132,7 +141,7 @@ def parse_activities(
         text = batch[ITEM].cast(pa.large_string()).cast(pa.large_binary())
         arrays = [text if name == ITEM else batch[name] for name in columns]
         batch = pa.RecordBatch.from_arrays(arrays, list(columns))
-    return ActivityBlock(activities=batch, count=count)
+    return ActivityBlock(activities=batch, count=count, of_other_types=others)
 
 
 def _ids(
@@ -176,16 +185,24 @@ def _parse_iso(cells: pa.LargeBinaryArray, timezone: str) -> tuple[Ints, Mask]:
     rows = np.flatnonzero(right)
     text = pc.utf8_trim_whitespace(text)
     for pattern, zoned in ((_LOCAL_TIME, False), (_ZONED_TIME, True)):
-        match = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+        match = _matches(text, pattern)
+        far = match & ~_matches(text, _NEAR_YEAR)
+        values[rows[far]] = _TOO_EARLY
+        match &= ~far
         nanoseconds, is_time = _to_nanoseconds(text.filter(pa.array(match)), zoned)
         milliseconds = nanoseconds // 1_000_000
         if not zoned and timezone != "UTC":
             milliseconds -= 1000 * clock.local_offsets(milliseconds // 1000, timezone)
         values[rows[match]] = milliseconds
         right[rows[match]] = is_time
-        rows, text = rows[~match], text.filter(pa.array(~match))
+        rest = ~match & ~far
+        rows, text = rows[rest], text.filter(pa.array(rest))
     right[rows] = False
     return values, right
+
+
+def _matches(text: pa.LargeStringArray, pattern: str) -> Mask:
+    return pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
 
 
 def _to_nanoseconds(text: pa.LargeStringArray, zoned: bool) -> tuple[Ints, Mask]:
@@ -211,7 +228,7 @@ def _to_nanoseconds(text: pa.LargeStringArray, zoned: bool) -> tuple[Ints, Mask]
 def parse_integers(cells: pa.LargeBinaryArray) -> tuple[Ints, Mask]:
     """Whole numbers, 0 where a cell holds none, and where they do.
 
-    Up to 18 digits, a sign, spaces around; no decimal point, not even before zeros.
+    64 bits, a sign, spaces around; no decimal point, not even before zeros.
     """
     data, offsets = _buffers(cells)
     lengths = np.diff(offsets)
@@ -222,13 +239,14 @@ def parse_integers(cells: pa.LargeBinaryArray) -> tuple[Ints, Mask]:
     right = _parse_plain(cells, odd, values, pa.int64())
     for row in np.flatnonzero(odd).tolist():
         match = _INTEGER.fullmatch(cells[row].as_py())
-        right[row] = match is not None
-        values[row] = int(match[1]) if match else 0
+        value = int(match[1]) if match else _INT64.max + 1
+        right[row] = _INT64.min <= value <= _INT64.max
+        values[row] = value if right[row] else 0
     return values, right
 
 
 def parse_numbers(cells: pa.LargeBinaryArray) -> tuple[Floats, Mask]:
-    """Finite decimal numbers, 0 where a cell holds none, and where they do."""
+    """Decimal numbers within float32, 0 where a cell holds none, and where they do."""
     data, offsets = _buffers(cells)
     lengths = np.diff(offsets)
     dots = _count(data == ord("."), offsets)
@@ -244,8 +262,9 @@ def parse_numbers(cells: pa.LargeBinaryArray) -> tuple[Floats, Mask]:
     for row in np.flatnonzero(odd).tolist():
         match = _NUMBER.fullmatch(cells[row].as_py())
         value = float(match[1]) if match else math.inf
-        right[row] = math.isfinite(value)
-        values[row] = value if right[row] else 0.0
+        right[row] = abs(value) < FLOAT32_END
+        # There is one zero, not a negative one too.
+        values[row] = value + 0.0 if right[row] else 0.0
     return values, right
 
 
@@ -263,6 +282,11 @@ def _count(flags: Mask, offsets: Ints) -> Ints:
     total = np.zeros(len(flags) + 1, np.int64)
     np.cumsum(flags, out=total[1:])
     return np.diff(total[offsets])
+
+
+def _is_one_of(cells: pa.LargeBinaryArray, texts: Sequence[str]) -> Mask:
+    wanted = pa.array([text.encode() for text in texts], pa.large_binary())
+    return pc.is_in(cells, value_set=wanted).to_numpy(zero_copy_only=False)
 
 
 def _is_empty(cells: pa.LargeBinaryArray) -> Mask:

@@ -27,10 +27,16 @@ from components.timeline_example_gen.sources.source import (
 from configs.errors import UserError
 
 WRONG_COLUMNS = "wrong number of columns"
-BAD_QUOTES = "a quote that is not closed, or text behind it"
+_MAX_QUOTED_LINES = 1_000
+BAD_QUOTES = (
+    f"a quote that is not closed (within {_MAX_QUOTED_LINES} lines), or text behind it"
+)
 
 _ROWS_PER_BLOCK = 100_000  # Of files with quotes.
-_MAX_QUOTED_LINES = 1_000
+# Cells in quotes may be as long as others; csv's own limit is for all of Python.
+csv.field_size_limit(1 << 30)
+# Stands for NUL, which csv refuses before Python 3.11. Bytes never become it.
+_NUL = "\u2400"
 # A character that text never holds stands for separators of several characters.
 _UNIT_SEPARATOR = b"\x1f"
 
@@ -90,7 +96,21 @@ def read_header(path: str, separator: bytes, encoding: str) -> list[str]:
             f"{path}: line 1: {line!r} instead of the names of the columns: the file "
             "is empty or has no header"
         )
-    row = next(csv.reader([line], delimiter=separator.decode()))
+    for odd, what in (
+        ("\0", "a NUL; is the file in another encoding (data.files.encoding)?"),
+        ("\r", "a line that ends with a carriage return alone"),
+    ):
+        if odd in line:
+            raise UserError(
+                f"{path}: line 1: {line[:80]!r} holds {what}. Expected the columns' "
+                "names"
+            )
+    try:
+        row = next(csv.reader([line], delimiter=separator.decode(), strict=True))
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: line 1: {line[:80]!r} is not the names of the columns: {error}"
+        ) from error
     return [name.strip() for name in row]
 
 
@@ -253,10 +273,11 @@ def _split_quoted(record: bytes, separator: bytes) -> list[bytes] | None:
     if b'"' not in body:
         return body.split(separator)
     # Latin-1 takes every byte to a character and back.
+    characters = body.decode("latin-1").replace("\0", _NUL)
     reader = csv.reader(
-        [body.decode("latin-1")], delimiter=separator.decode("latin-1"), strict=True
+        [characters], delimiter=separator.decode("latin-1"), strict=True
     )
     try:
-        return [cell.encode("latin-1") for cell in next(reader)]
+        return [cell.replace(_NUL, "\0").encode("latin-1") for cell in next(reader)]
     except csv.Error:
         return None

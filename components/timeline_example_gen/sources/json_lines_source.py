@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from configs import recommender_pb2 as pb
 
 DEFAULT_FILE = "activities.jsonl"
 NOT_AN_OBJECT = "not a JSON object"
+TWICE = "a JSON object with the same name twice"
 NOT_A_SCALAR = "{} is neither text nor a number"
 
 _ROWS_PER_BLOCK = 100_000
@@ -119,7 +121,11 @@ class _Wrong(Exception):
 
 def _parse_object(line: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+        content = json.loads(
+            line.decode("utf-8"),
+            parse_constant=_refuse,
+            object_pairs_hook=_no_pair_twice,
+        )
     except UnicodeDecodeError:
         raise _Wrong(cells.NOT_UTF8) from None
     except (ValueError, RecursionError):
@@ -138,8 +144,11 @@ def _text(name: str, value: Any) -> str:
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise _Wrong(cells.NOT_UTF8)
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return repr(value)
+    if isinstance(value, float) and math.isfinite(value):
+        # As in Parquet, 5.0 is 5.
+        return repr(int(value) if value.is_integer() else value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     raise _Wrong(NOT_A_SCALAR.format(name))
 
 
@@ -147,6 +156,13 @@ def _texts(name: str, value: Any) -> str | list[str]:
     if isinstance(value, list):
         return [_text(name, element) for element in value]
     return _text(name, value)
+
+
+def _no_pair_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise _Wrong(TWICE)
+    return content
 
 
 def _refuse(name: str) -> None:

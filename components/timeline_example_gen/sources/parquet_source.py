@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import decimal
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.timeline_example_gen import clock, storage
@@ -63,13 +65,17 @@ class ParquetSource(MappedSource):
         first = 1
         for batch in _batches(path, sorted(set(columns.values()))):
             texts = {
-                column: _as_text(batch[column], self.timezone)
-                for column in columns.values()
+                name: _as_text(
+                    _milliseconds(batch[column], self.timezone)
+                    if name == cells.TIMESTAMP
+                    else batch[column]
+                )
+                for name, column in columns.items()
             }
             rows = cells.Rows(
-                cells={name: texts[column] for name, column in columns.items()},
+                cells=texts,
                 lines=np.arange(first, first + batch.num_rows, dtype=np.int64),
-                text=_Lines(texts),
+                text=_Lines({columns[name]: text for name, text in texts.items()}),
             )
             count = RowCount(rows=batch.num_rows)
             yield cells.parse_activities(rows, count, form, types)
@@ -87,7 +93,7 @@ class ParquetSource(MappedSource):
         with _open(path) as file:
             _column_types(path, file, names, {f.column for f in fields if f.separator})
         count = RowCount()
-        rows = _table_rows(path, names, self.timezone, count)
+        rows = _table_rows(path, names, count)
         return table_of_texts(path, what, rows, count, key, fields, title)
 
 
@@ -109,11 +115,11 @@ class _Lines(Sequence[bytes]):
 
 
 def _table_rows(
-    path: str, names: Sequence[str], timezone: str, count: RowCount
+    path: str, names: Sequence[str], count: RowCount
 ) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     line = 0
     for batch in _batches(path, sorted(set(names))):
-        columns = [_cells(batch[name], timezone) for name in names]
+        columns = [_cells(batch[name]) for name in names]
         for cells_of_row in zip(*columns, strict=True):
             line += 1
             count.rows += 1
@@ -125,34 +131,71 @@ def _table_rows(
             yield line, text, row
 
 
-def _cells(column: pa.Array, timezone: str) -> list[str | list[str] | None]:
+def _cells(column: pa.Array) -> list[str | list[str] | None]:
     """A text or a list of texts for each row; None where one is no UTF-8."""
     if _is_list(column.type):
-        texts = _cells(column.flatten(), timezone)
+        texts = _cells(column.flatten())
         lengths = column.value_lengths().fill_null(0).to_pylist()
         rest = iter(texts)
         rows: list[Any] = [list(itertools.islice(rest, length)) for length in lengths]
         return [None if None in row else row for row in rows]
-    values = _as_text(column, timezone).to_pylist()
+    values = _as_text(column).to_pylist()
     return [v.decode("utf-8") if cells.is_utf8(v) else None for v in values]
 
 
-def _as_text(column: pa.Array, timezone: str) -> pa.LargeBinaryArray:
-    """Values as UTF-8, those that are missing empty, times in milliseconds."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+def _as_text(column: pa.Array) -> pa.LargeBinaryArray:
+    """Values as UTF-8, those that are missing and NaN empty."""
+    column = _plain(column)
     kind = column.type
-    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        column = _milliseconds(column, timezone)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if pa.types.is_decimal(kind):
+        texts = [_decimal_text(value) for value in column.to_pylist()]
+        return pa.array(texts, pa.large_string()).cast(pa.large_binary())
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+    if _is_bytes(kind):
         text = column.cast(pa.large_binary())
     else:
         text = column.cast(pa.large_string()).cast(pa.large_binary())
     return text.fill_null(b"")
 
 
-def _milliseconds(column: pa.Array, timezone: str) -> pa.Int64Array:
-    """Since 1970; a time without a zone is local."""
+def _decimal_text(value: decimal.Decimal | None) -> str:
+    """As a float's: 5.00 is 5."""
+    if value is None:
+        return ""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    is_dictionary = pa.types.is_dictionary(column.type)
+    return column.dictionary_decode() if is_dictionary else column
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _is_cell(kind: pa.DataType) -> bool:
+    """Whether a value of this type can be written as text."""
+    is_one_of = (
+        *(pa.types.is_string, pa.types.is_large_string, _is_bytes),
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+        *(pa.types.is_date, pa.types.is_timestamp, pa.types.is_time),
+        *(pa.types.is_boolean, pa.types.is_null),
+    )
+    return any(is_type(kind) for is_type in is_one_of)
+
+
+def _milliseconds(column: pa.Array, timezone: str) -> pa.Array:
+    """Times of Parquet's own as milliseconds since 1970; without a zone, local ones."""
+    column = _plain(column)
+    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        return column
     zone = getattr(column.type, "tz", None)
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("ms"))
@@ -212,7 +255,7 @@ def _column_types(
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         of_list = name in lists and _is_list(kind)
-        if pa.types.is_nested(kind.value_type if of_list else kind):
+        if not _is_cell(kind.value_type if of_list else kind):
             raise UserError(
                 f"{path}: column {name!r} is {kind}. Expected text, a number or a time"
             )

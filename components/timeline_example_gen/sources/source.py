@@ -105,13 +105,16 @@ class ActivityBlock:
 
     Attributes:
       activities: ``user`` and ``item`` (int64 or large_binary in UTF-8), ``timestamp``
-        (int64, milliseconds) and, where there are such, ``value`` (float64), ``type``
-        (large_binary) and ``field_<name>`` (int64, float64 or large_binary).
+        (int64, milliseconds) and, where there are such, ``value`` (float64) and
+        ``field_<name>`` (int64, float64 or large_binary).
       count: the rows they were read from.
+      of_other_types: how many rows are of none of the types wanted; whether they could
+        be used does not matter.
     """
 
     activities: pa.RecordBatch
     count: RowCount
+    of_other_types: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,13 @@ class ActivityTypes:
       item: ``pb.INT`` or ``pb.STRING``.
       whole_values: whether values must be integers.
       fields: ``pb.FeatureType`` of the activities' own fields, by name.
+      activity_types: those wanted; none: all.
     """
 
     item: int
     whole_values: bool = False
     fields: Mapping[str, int] = field(default_factory=dict)
+    activity_types: tuple[str, ...] = ()
 
 
 FIELD_COLUMN = "field_"

@@ -90,8 +90,10 @@ def codec_name(encoding: str) -> str:
       UserError: if it knows none.
     """
     try:
+        # Codecs that are not of text, such as rot13, are refused here alone.
+        b"".decode(encoding)
         return codecs.lookup(encoding).name
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise UserError(
             f"data.files.encoding: {encoding!r} is not allowed. Expected the name of a "
             "text encoding, such as utf-8 or latin-1"
