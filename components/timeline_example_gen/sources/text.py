@@ -91,7 +91,7 @@ def codec_name(encoding: str) -> str:
     """
     try:
         # Codecs that are not of text, such as rot13, are refused here alone.
-        b"".decode(encoding)
+        "a".encode(encoding)
         return codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
         raise UserError(

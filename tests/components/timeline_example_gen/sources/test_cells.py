@@ -40,6 +40,9 @@ def parse(text: str, kind: int = pb.ISO_8601, zone: str = "UTC") -> int | None:
         ("2024-03-01T00:30:00-0230", DAY + 10_800_000),
         ("1969-12-31T23:59:59", -1000),
         ("2024-02-29", DAY - 86_400_000),
+        *((f"{year}-03-01", -1) for year in ("0001", "1402", "1677", "2262", "9999")),
+        *((f"{year}-03-01T00:00:00Z", -1) for year in ("1402", "2567", "2600")),
+        ("2567-13-01", None),
         ("2023-02-29", None),
         ("2024-13-01", None),
         ("2024-03-01T25:00", None),
@@ -89,6 +92,91 @@ def test_one_bad_time_does_not_spoil_the_others() -> None:
     values, right = cells.parse_times(column, cells.Form(timestamps=pb.ISO_8601))
     assert right.tolist() == [True, False, True, False, True, False]
     assert values[right].tolist() == [DAY, DAY + 1000, DAY + 86_400_000]
+
+
+@given(st.dates())
+def test_no_date_comes_round(day: datetime.date) -> None:
+    first, end = datetime.date(1970, 1, 1), datetime.date(2100, 1, 1)
+    for text in (day.isoformat(), f"{day.isoformat()}T00:00:00Z"):
+        milliseconds = parse(text)
+        assert milliseconds is not None
+        if first <= day <= end:
+            assert milliseconds == (day - first).days * 86_400_000
+        else:
+            assert milliseconds < 0 or milliseconds > 4_102_444_800_000
+
+
+def column(*texts: str) -> pa.LargeBinaryArray:
+    return pa.array([text.encode() for text in texts], pa.large_binary())
+
+
+def test_integers_of_64_bits() -> None:
+    most, least = 2**63 - 1, -(2**63)
+    texts = [str(most), str(least), f" +{most} ", f"{0:030d}", "007"]
+    values, right = cells.parse_integers(column(*texts))
+    assert right.all()
+    assert values.tolist() == [most, least, most, 0, 7]
+    wrong = column(str(most + 1), str(least - 1), "9" * 31, "1_000", "\uff11", "1.0")
+    assert not cells.parse_integers(wrong)[1].any()
+
+
+def test_numbers_of_32_bits() -> None:
+    texts = ["-0", "-0.0", "0", "-1e-320", "3.4028235e38", "-3.4028235e38"]
+    values, right = cells.parse_numbers(column(*texts))
+    assert right.all()
+    assert not np.signbit(values[:3]).any()
+    assert np.isfinite(values.astype(np.float32)).all()
+    wrong = column("3.4028236e38", "1e39", "-1e300", "1e400", "1e9999", "inf", "nan")
+    assert not cells.parse_numbers(wrong)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [("3", True), ("3.0", True), ("-0", True), ("9007199254740992", True)]
+    + [(text, False) for text in ("3.5", "9007199254740994", "1e19", "1e38")],
+)
+def test_whole_values(value: str, right: bool) -> None:
+    rows = cells.Rows(
+        cells={
+            name: column(text)
+            for name, text in (
+                *(("user", "u"), ("item", "i")),
+                *(("timestamp", "1"), ("value", value)),
+            )
+        },
+        lines=np.arange(1, 2),
+        text=[b"row"],
+    )
+    types = ActivityTypes(pb.STRING, whole_values=True)
+    form = cells.Form(integer_ids=False)
+    block = cells.parse_activities(rows, RowCount(rows=1), form, types)
+    assert block.activities.num_rows == right
+    assert block.count.rejected == {} if right else {"rating is not a whole number": 1}
+
+
+def test_rows_of_other_types_are_not_looked_at() -> None:
+    rows = cells.Rows(
+        cells={
+            "user": column("u", "", "u", "u", "u"),
+            "item": column("i", "i", "", "i", "i"),
+            "timestamp": column("1", "x", "1", "1", "y"),
+            "value": column("2", "", "3", "", ""),
+            "type": column("buy", "view", "view", "like", "buy"),
+        },
+        lines=np.arange(1, 6),
+        text=[b"row"] * 5,
+    )
+    types = ActivityTypes(pb.STRING, activity_types=("buy", "like"))
+    form = cells.Form(integer_ids=False)
+    block = cells.parse_activities(rows, RowCount(rows=5), form, types)
+    assert block.of_other_types == 2
+    assert block.activities.to_pylist() == [
+        {"user": b"u", "item": b"i", "timestamp": 1000, "value": 2.0}
+    ]
+    assert block.count.rejected == {
+        "rating is not a number": 1,
+        "timestamp is not a whole number": 1,
+    }
 
 
 def test_fields_of_activities() -> None:

@@ -219,10 +219,47 @@ def test_a_header_must_be_there(tmp_path: Path) -> None:
         delimited.read_header(str(tmp_path / "f"), b",", "utf-8")
 
 
-def test_an_encoding_must_be_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "hex", "utf-8\0", ""])
+def test_an_encoding_must_be_known(tmp_path: Path, name: str) -> None:
     (tmp_path / "f").write_bytes(HEADER)
-    with pytest.raises(UserError, match=r"data\.files\.encoding: 'klingon'"):
-        delimited.read_header(str(tmp_path / "f"), b",", "klingon")
+    with pytest.raises(UserError) as caught:
+        delimited.read_header(str(tmp_path / "f"), b",", name)
+    assert str(caught.value).startswith(f"data.files.encoding: {name!r} is not allowed")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"user,item\ru1,i1\ru2,i2\r", "carriage return alone"),
+        ("user,item\nu1,i1\n".encode("utf-16-le"), "a NUL; is the file in another"),
+        (b'user,"it\nem"\nu1,i1\n', "is not the names of the columns"),
+        (b'user,"item" x\nu1,i1\n', "is not the names of the columns"),
+    ],
+)
+def test_headers_of_no_use(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        delimited.read_header(str(tmp_path / "f"), b",", "utf-8")
+    assert str(caught.value).startswith(f"{tmp_path / 'f'}: line 1: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("quote", [b"", b'"'])
+@pytest.mark.parametrize("item", [b"x" * 200_000, b"a\0b"])
+def test_quotes_change_nothing_in_long_and_odd_cells(
+    tmp_path: Path, item: bytes, quote: bytes
+) -> None:
+    content = HEADER + b"u1," + quote + item + quote + b",1,10\n"
+    rows, count = _read(tmp_path / "f", content, COMMAS, pb.STRING)
+    assert rows == [(b"u1", item, 10, 1.0)]
+    assert not count.rejected
+
+
+def test_a_quote_may_go_over_a_thousand_lines(tmp_path: Path) -> None:
+    for breaks, rejected in ((999, 0), (1000, 2)):
+        content = HEADER + b'u1,"' + b"\n" * breaks + b'",1,10\n'
+        _, count = _read(tmp_path / "f", content, COMMAS, pb.STRING)
+        assert count.rejected.get(delimited.BAD_QUOTES, 0) == rejected
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -231,7 +268,7 @@ def test_an_encoding_must_be_known(tmp_path: Path) -> None:
         st.tuples(
             st.integers(-(10**17), 10**17),
             st.integers(-(10**17), 10**17),
-            st.floats(allow_nan=False, allow_infinity=False),
+            st.floats(width=32, allow_nan=False, allow_infinity=False),
             st.integers(0, 4 * 10**9),
         ),
         max_size=30,

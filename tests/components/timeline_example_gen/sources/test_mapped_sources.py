@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import gzip
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ def test_json_values_of_every_kind(tmp_path: Path) -> None:
         '{"user_id": true, "item_id": "i", "timestamp": 5}',
         '{"user_id": ["u"], "item_id": "i", "timestamp": 5}',
         '{"user_id": "u", "item_id": "i", "timestamp": 5.5}',
+        '{"user_id": "u", "item_id": 5.0, "timestamp": 7.0}',
+        '{"user_id": "u", "item_id": 1e400, "timestamp": 5}',
+        '{"user_id": "u", "item_id": "i", "item_id": "i", "timestamp": 5}',
+        '{"user_id": "u", "item_id": "i", "timestamp": 5, "x": {"y": 1, "y": 1}}',
         '{"user_id": "u", "item_id": "i", "timestamp": NaN}',
         '{"user_id": "u", "item_id": "i", "timestamp": 5',
         '{"user_id": "\\ud800", "item_id": "i", "timestamp": 5}',
@@ -63,16 +68,19 @@ def test_json_values_of_every_kind(tmp_path: Path) -> None:
     assert rows == [
         {"user": "ünä".encode(), "item": b"7", "timestamp": 5_000},
         {"user": b"12345678901234567890", "item": b"a,b", "timestamp": 6_000},
+        {"user": b"u", "item": b"5", "timestamp": 7_000},
     ]
     assert count.rejected == {
         "item is empty": 2,
         "user_id is neither text nor a number": 2,
         "timestamp is not a whole number": 1,
+        "item_id is neither text nor a number": 1,
+        "a JSON object with the same name twice": 2,
         "not a JSON object": 5,
         "not UTF-8 text": 2,
     }
-    assert (count.rows, count.blank_lines) == (14, 1)
-    assert [s.line for s in count.samples["not UTF-8 text"]] == [11, 15]
+    assert (count.rows, count.blank_lines) == (18, 1)
+    assert [s.line for s in count.samples["not UTF-8 text"]] == [15, 19]
 
 
 def test_the_format_is_told_by_the_first_name(tmp_path: Path) -> None:
@@ -167,9 +175,58 @@ def test_missing_values_of_parquet_are_counted_with_their_row(tmp_path: Path) ->
     assert "'item_id': 'j'" in sample.text
 
 
+DECIMALS = [decimal.Decimal("5.00"), decimal.Decimal("12.50")]
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (pa.array([5, 12], pa.decimal128(38, 0)), [b"5", b"12"]),
+        (pa.array(DECIMALS, pa.decimal128(10, 2)), [b"5", b"12.5"]),
+        (pa.array([5.0, 12.5]), [b"5", b"12.5"]),
+        (pa.array([b"\xff" * 4, b"abcd"], pa.binary(4)), [b"abcd"]),
+        (pa.array([b"\xff" * 4, b"abcd"]), [b"abcd"]),
+        (pa.array([1, 2], pa.date32()), [b"1970-01-02", b"1970-01-03"]),
+        (pa.array(["a", "b"]).dictionary_encode(), [b"a", b"b"]),
+        (pa.array([None, "b"]), [b"b"]),
+        (pa.array([float("nan"), 2.0]), [b"2"]),
+    ],
+)
+def test_ids_of_parquet(tmp_path: Path, ids: pa.Array, expected: list[bytes]) -> None:
+    parquet(tmp_path, item_id=ids)
+    rows, count = read(config(source=pb.PARQUET), tmp_path)
+    assert [row["item"] for row in rows] == expected
+    assert count.rejected_rows == 2 - len(expected)
+
+
+def test_cells_of_a_parquet_table(tmp_path: Path) -> None:
+    parquet(tmp_path)
+    items = {
+        "item_id": pa.array([5, 6], pa.decimal128(10, 0)),
+        "day": pa.array([1, None], pa.date32()),
+        "price": pa.array([DECIMALS[1], None], pa.decimal128(10, 2)),
+        "size": pa.array([float("nan"), 0.5]),
+        "at": pa.array([1000, None], pa.timestamp("ms")),
+    }
+    pq.write_table(pa.table(items), tmp_path / "items.parquet")
+    fields = " ".join(
+        f'item_fields {{ column: "{name}" }}' for name in items if name != "item_id"
+    )
+    settings = config(f'items_file: "items.parquet" {fields}', source=pb.PARQUET)
+    table = open_source(settings, str(tmp_path)).source.read_items()
+    assert table is not None and table.keys == ["5", "6"]
+    assert table.fields == {
+        "day": ["1970-01-02", None],
+        "price": ["12.5", None],
+        "size": [None, "0.5"],
+        "at": ["1970-01-01 00:00:01.000", None],
+    }
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
+        ({"item_id": pa.array([1, 2], pa.duration("s"))}, "column 'item_id' is durat"),
         ({"item_id": [["i"], ["j"]]}, "column 'item_id' is list"),
         ({"user_id": None}, "no column 'user_id', expected one. There are item_id, t"),
     ],
