@@ -157,6 +157,13 @@ def _parquet(folder: Path, ratings: list[Row], data: pb.DataConfig) -> None:
     _mapped(data, "items.parquet")
 
 
+def _parquet_of_texts(folder: Path, ratings: list[Row], data: pb.DataConfig) -> None:
+    _parquet(folder, RATINGS, data)
+    columns = zip(*ratings, strict=True)
+    table = {n: [str(v) for v in c] for n, c in zip(HEADER, columns, strict=True)}
+    pq.write_table(pa.table(table), folder / "activities.parquet", row_group_size=5)
+
+
 def _movielens(write: Callable[[Path, list[Row]], None]) -> Any:
     return lambda folder, ratings, data: write(folder, ratings)
 
@@ -170,6 +177,7 @@ FORMATS = {
     "CSV, byte-order mark": _csv_with_mark,
     "JSON_LINES": _json_lines,
     "PARQUET": _parquet,
+    "PARQUET, texts": _parquet_of_texts,
 }
 ALL = pytest.mark.parametrize("write", FORMATS.values(), ids=FORMATS)
 TEXT = {name: f for name, f in FORMATS.items() if name != "PARQUET"}

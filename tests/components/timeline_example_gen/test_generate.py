@@ -311,7 +311,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("split", [pb.LEAVE_ONE_OUT, pb.TEMPORAL, pb.RANDOM])
+@pytest.mark.parametrize("split", pb.Split.values(), ids=pb.Split.Name)
 def test_the_same_bytes_from_shuffled_lines_and_several_workers(
     make_config: MakeConfig,
     write_dat: WriteDat,

@@ -37,7 +37,7 @@ SAMPLE = ROOT / "data" / "sample"
 SHARDS = 4
 # Written by the one who starts the job.
 OF_THE_CALLER = {f"Split-{CATALOGUE_SPLIT}/{file_name(0, 1)}", REPORT_FILE}
-SPLITS = [pb.LEAVE_ONE_OUT, pb.TEMPORAL, pb.RANDOM]
+SPLITS = [pb.LEAVE_ONE_OUT, pb.TEMPORAL, pb.RANDOM, pb.USER_HASH]
 ITEMS_ALONE = """
 activity_feature_groups {
   features { feature_name: "context_item_id" embedding_dim: 4 }
