@@ -88,7 +88,8 @@ def run(
     pipeline = create_pipeline(
         config,
         Binding(
-            data=str(data),
+            # The same folder, however it was written, is no change.
+            data=str(data.absolute()),
             pipeline_root=str(artifacts_folder),
             push_destination=push_destination,
             nonce=uuid.uuid4().hex,
