@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 import zoneinfo
 from collections.abc import Iterable, Iterator
@@ -446,7 +447,7 @@ def _check_files(data: pb.DataConfig) -> None:
         expected = f"the columns, since data.source is {source}"
         raise _error("data.files", "nothing", expected)
     files = data.files
-    _check_below("data.span_folder", data.span_folder.strip("/"))
+    _check_below("data.span_folder", data.span_folder)
     for index, name in enumerate(files.activities_files):
         _check_below(f"data.files.activities_files.{index}", name)
     _check_below("data.files.items_file", files.items_file)
@@ -479,7 +480,8 @@ def _check_files(data: pb.DataConfig) -> None:
 
 
 def _check_below(path: str, name: str) -> None:
-    if name.startswith("/") or ".." in name.split("/") or "://" in name:
+    leaves = posixpath.normpath(name).split("/")[0] == ".."
+    if leaves or name.startswith("/") or "://" in name:
         raise _error(path, name, "a name below the data folder")
 
 

@@ -78,7 +78,7 @@ def find_inputs(data: pb.DataConfig, folder: str, wanted: Wanted, kind: str) -> 
         elif name in wanted.tables:
             raise _missing(folder, _below(data.span_folder, name), kind)
     return Inputs(
-        activities=tuple(storage.join(folder, name) for name in found),
+        activities=_each_once([storage.join(folder, name) for name in found]),
         tables=tables,
         window=window,
     )
@@ -115,15 +115,21 @@ def _check_no_span(data: pb.DataConfig) -> None:
 
 
 def _find_all(folder: str, names: Sequence[str], kind: str) -> list[str]:
-    found: dict[str, str] = {}
+    found = []
     for name in names:
         matches = _matching(folder, name)
         if not matches:
             raise _missing(folder, name, kind)
-        for match in matches:
-            # Two patterns may find the same file, and so may links.
-            found.setdefault(storage.real_path(storage.join(folder, match)), match)
-    return list(found.values())
+        found += matches
+    return found
+
+
+def _each_once(paths: Sequence[str]) -> tuple[str, ...]:
+    """Two patterns may find the same file, and so may links."""
+    found: dict[str, str] = {}
+    for path in paths:
+        found.setdefault(storage.real_path(path), path)
+    return tuple(found.values())
 
 
 def _find_window(
@@ -136,27 +142,33 @@ def _find_window(
     there = {n for pattern in patterns for n in _matching(folder, pattern.glob)}
     try:
         window = spans.select(patterns, there, data.span, data.span_window)
-        if data.span == spans.LATEST and spans.has_placeholders(data.span_folder):
-            _check_nothing_newer(folder, data.span_folder, window, names)
+        for pattern in patterns:
+            _check_nothing_newer(folder, pattern, window, data.span == spans.LATEST)
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
     return window
 
 
 def _check_nothing_newer(
-    folder: str, span_folder: str, window: spans.Window, names: Sequence[str]
+    folder: str, pattern: spans.Pattern, window: spans.Window, latest: bool
 ) -> None:
-    """Refuses to read older spans as the latest while a newer one holds other files."""
-    latest = (window.newest, window.versions[window.newest])
-    pattern = spans.parse_pattern(_below(span_folder, "*"), SPAN_FOLDER)
-    for name in _matching(folder, pattern.glob):
-        key = pattern.match(name)
-        if key is not None and key > latest:
-            raise UserError(
-                f"span {spans.span_text(key[0], window.dated)} has no file "
-                f"{', '.join(names)}, but {name}; the latest one that has is "
-                f"{spans.span_text(window.newest, window.dated)}"
-            )
+    """Refuses older files while the folder of a newer span or version has others."""
+    for folders in pattern.folders():
+        for name in storage.match_folders(folder, folders.glob):
+            key = folders.match(name)
+            if key is not None and _is_newer(key, window, latest):
+                raise UserError(
+                    f"span {spans.span_text(key[0], window.dated)} is not complete: "
+                    f"{name} holds {listing(storage.join(folder, name))}. Expected "
+                    f"{pattern.text}"
+                )
+
+
+def _is_newer(key: spans.Key, window: spans.Window, latest: bool) -> bool:
+    span, version = key
+    if span in window.versions:
+        return version > window.versions[span]
+    return latest and span > window.newest
 
 
 def _find_table(
@@ -165,19 +177,29 @@ def _find_table(
     """Name of a table's file below the data folder; None if there is none."""
     full = _below(data.span_folder, name)
     if window is not None and spans.has_placeholders(full):
-        pattern = spans.parse_pattern(full, SPAN_FOLDER)
-        by_span: dict[int, list[str]] = {}
-        for found in _matching(folder, pattern.glob):
-            key = pattern.match(found)
-            if key is not None and window.versions.get(key[0]) in (key[1], None):
-                by_span.setdefault(key[0], []).append(found)
-        for span in reversed(window.spans):
-            if span in by_span:
-                return by_span[span][0]
+        found = _find_in_window(folder, full, window)
+        if found is not None:
+            return found
         full = name
     if spans.has_placeholders(full):
         return None
     return full if storage.is_file(storage.join(folder, full)) else None
+
+
+def _find_in_window(folder: str, text: str, window: spans.Window) -> str | None:
+    pattern = spans.parse_pattern(text, SPAN_FOLDER)
+    keys = {name: pattern.match(name) for name in _matching(folder, pattern.glob)}
+    for span in reversed(window.spans):
+        version = window.versions[span] if pattern.versioned else 0
+        found = [name for name, key in keys.items() if key == (span, version)]
+        if len(found) > 1:
+            raise UserError(
+                f"{folder}: span {spans.span_text(span, window.dated)} has more than "
+                f"one file {text}: {', '.join(found)}"
+            )
+        if found:
+            return found[0]
+    return None
 
 
 def _matching(folder: str, pattern: str) -> list[str]:

@@ -8,6 +8,7 @@ Patterns are those of TFX's ExampleGen (``{SPAN}``, ``{VERSION}``, ``{YYYY}``, `
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ LATEST = "latest"
 EPOCH = datetime.date(1970, 1, 1)
 
 _PLACEHOLDERS = ("SPAN", "VERSION", "YYYY", "MM", "DD")
-_PLACEHOLDER = re.compile(r"\{(\w*)(?::([1-9]))?\}")
+_PLACEHOLDER = re.compile(r"\{([^{}:/]*)(?::([^{}/]*))?\}")
+_WIDTH = re.compile("[1-9][0-9]?")
 _DIGITS = {"YYYY": "[0-9]{4}", "MM": "[0-9]{2}", "DD": "[0-9]{2}"}
 _SHOWN = 10
 
@@ -43,6 +45,11 @@ class Pattern:
         """A pattern for the file system that finds at least all files of this one."""
         return _PLACEHOLDER.sub("*", self.text)
 
+    @property
+    def versioned(self) -> bool:
+        """Whether files have versions."""
+        return any(name == "VERSION" for name, _ in _PLACEHOLDER.findall(self.text))
+
     def match(self, name: str) -> Key | None:
         """Span and version of a file; None if it has another name.
 
@@ -64,6 +71,12 @@ class Pattern:
             ) from None
         return (day - EPOCH).days, version
 
+    def folders(self) -> list[Pattern]:
+        """Patterns of the folders that hold files of one span, the innermost first."""
+        parts = self.text.split("/")
+        texts = ["/".join(parts[:depth]) for depth in range(len(parts) - 1, 0, -1)]
+        return [Pattern(text, self.dated) for text in texts if _tells_span(text)]
+
     def digits(self, name: str) -> dict[str, str] | None:
         """What each placeholder stands for in a file's name; None if it has another."""
         found = re.fullmatch(self._regex(), name)
@@ -71,7 +84,7 @@ class Pattern:
 
     def _regex(self) -> str:
         regex, seen = "", set[str]()
-        for part in re.split(r"(\{[\w:]*\}|\*|\?)", self.text):
+        for part in re.split(r"(\{[^{}/]*\}|\*|\?)", self.text):
             placeholder = _PLACEHOLDER.fullmatch(part)
             if placeholder is None:
                 regex += {"*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
@@ -99,22 +112,34 @@ def parse_pattern(text: str, field: str) -> Pattern:
     Raises:
       UserError: if a placeholder is not known, or the placeholders tell no span.
     """
-    found = _PLACEHOLDER.findall(text)
-    names = {name for name, _ in found}
-    unknown = sorted(names.difference(_PLACEHOLDERS))
-    unknown += [f"{name}:{width}" for name, width in found if width and name in _DIGITS]
-    date = names & {"YYYY", "MM", "DD"}
+    found = list(_PLACEHOLDER.finditer(text))
+    names = {match[1] for match in found}
+    unknown = [match[0] for match in found if not _is_known(match)]
+    date = names & set(_DIGITS)
     if unknown:
         raise UserError(
-            f"{field}: {{{unknown[0]}}} in {text!r} is not allowed. Expected "
+            f"{field}: {unknown[0]} in {text!r} is not allowed. Expected one of "
             + ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
+            + ", the first two also with a number of digits: {SPAN:2}"
         )
-    if ("SPAN" in names) == bool(date) or (date and len(date) < 3):
+    if not _tells_span(text) or (date and "SPAN" in names):
         raise UserError(
             f"{field}: {text!r} is not allowed. Expected {{SPAN}}, or all of {{YYYY}}, "
             "{MM} and {DD}"
         )
     return Pattern(text, dated=bool(date))
+
+
+def _is_known(placeholder: re.Match[str]) -> bool:
+    name, width = placeholder.groups()
+    if width is None:
+        return name in _PLACEHOLDERS
+    return name in ("SPAN", "VERSION") and _WIDTH.fullmatch(width) is not None
+
+
+def _tells_span(text: str) -> bool:
+    names = {name for name, _ in _PLACEHOLDER.findall(text)}
+    return "SPAN" in names or names >= set(_DIGITS)
 
 
 @dataclass(frozen=True)
@@ -163,14 +188,13 @@ def select(
             + " count spans differently. Expected {SPAN} in all of them, or dates"
         )
     found: dict[Key, list[list[str]]] = {}
-    for name in sorted(names):
-        for index, pattern in enumerate(patterns):
+    for index, pattern in enumerate(patterns):
+        spelled: dict[tuple[int, str, int], tuple[str, str]] = {}
+        for name in sorted(names):
             key = pattern.match(name)
             if key is not None:
-                files = found.setdefault(key, [[] for _ in patterns])
-                files[index].append(name)
-                _check_same_digits(pattern, files[index], key[0])
-                break
+                found.setdefault(key, [[] for _ in patterns])[index].append(name)
+                _check_spelling(pattern, name, key[0], spelled)
     texts = ", ".join(pattern.text for pattern in patterns)
     if not found:
         raise UserError(f"no file is named as {texts}: there is no span")
@@ -201,7 +225,7 @@ def select(
     return Window(
         spans=tuple(wanted),
         files={
-            n: tuple(name for files in found[n, versions[n]] for name in files)
+            n: tuple(dict.fromkeys(itertools.chain(*found[n, versions[n]])))
             for n in wanted
         },
         versions={n: versions[n] for n in wanted},
@@ -209,13 +233,29 @@ def select(
     )
 
 
-def _check_same_digits(pattern: Pattern, files: Sequence[str], span: int) -> None:
-    """Refuses ``span-2`` beside ``span-02``: which of them is span 2?"""
-    if pattern.digits(files[0]) != pattern.digits(files[-1]):
-        raise UserError(
-            f"span {span_text(span, pattern.dated)} is there twice: {files[0]} and "
-            f"{files[-1]}"
+def _check_spelling(
+    pattern: Pattern,
+    name: str,
+    span: int,
+    spelled: dict[tuple[int, str, int], tuple[str, str]],
+) -> None:
+    """Refuses ``span-2`` beside ``span-02``: which of them is span 2?
+
+    Args:
+      pattern: that the file is of.
+      name: of the file.
+      span: of the file.
+      spelled: gets how the span and its versions are written, and the first such file.
+    """
+    for part, digits in (pattern.digits(name) or {}).items():
+        other_digits, other = spelled.setdefault(
+            (span, part, int(digits)), (digits, name)
         )
+        if digits != other_digits:
+            raise UserError(
+                f"span {span_text(span, pattern.dated)} is there twice: {other} and "
+                f"{name}"
+            )
 
 
 def number_of(span: str) -> int:
@@ -245,10 +285,11 @@ def span_text(span: int, dated: bool) -> str:
 
 
 def date_text(span: int) -> str:
-    """The date of a span; for one after the year 9999, what day of the count it is."""
-    if span > (datetime.date.max - EPOCH).days:
+    """The date of a span; for one outside years 1 to 9999, its day of the count."""
+    try:
+        return (EPOCH + datetime.timedelta(days=span)).isoformat()
+    except OverflowError:
         return f"day {span}"
-    return (EPOCH + datetime.timedelta(days=span)).isoformat()
 
 
 def ranges_text(spans: Sequence[int], dated: bool) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import uuid
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 
@@ -26,7 +28,7 @@ def is_file(path: str) -> bool:
 def is_folder(path: str) -> bool:
     """Whether there is a folder of this name; a remote one, with a file below it."""
     if _is_remote(path):
-        return bool(_beam().match([join(path, "**")], limits=[1])[0].metadata_list)
+        return bool(_remote_files(path, "**", limit=1))
     return os.path.isdir(path)
 
 
@@ -38,8 +40,7 @@ def real_path(path: str) -> str:
 def list_files(folder: str) -> list[str]:
     """Names of the files directly in a folder, sorted; none if there is no folder."""
     if _is_remote(folder):
-        matches = _beam().match([join(folder, "*")])[0].metadata_list
-        return sorted(match.path.rsplit("/", 1)[-1] for match in matches)
+        return match_files(folder, "*")
     if not os.path.isdir(folder):
         return []
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
@@ -52,21 +53,28 @@ def match_files(folder: str, pattern: str) -> list[str]:
       folder: taken as it is, whatever characters it holds.
       pattern: of names below it, with ``*`` and ``?``, which match no slash.
     """
-    # Neither glob nor Beam may take it for the beginning of a set of characters.
-    pattern = pattern.replace("[", "[[]")
+    if _is_remote(folder):
+        return _matching(_remote_files(folder, pattern), pattern)
+    return [name for name in _glob(folder, pattern) if is_file(join(folder, name))]
+
+
+def match_folders(folder: str, pattern: str) -> list[str]:
+    """Names of the folders below a folder that a pattern finds, as `match_files`."""
     if not _is_remote(folder):
-        found = glob.glob(pattern, root_dir=folder)
-        return sorted(name for name in found if is_file(join(folder, name)))
-    prefix = folder.rstrip("/") + "/"
-    matches = _beam().match([prefix + pattern])[0].metadata_list
-    names = [match.path.removeprefix(prefix) for match in matches]
-    return sorted(name for name in names if name.count("/") == pattern.count("/"))
+        return [
+            name for name in _glob(folder, pattern) if is_folder(join(folder, name))
+        ]
+    files = _remote_files(folder, f"{pattern}/**")
+    depth = pattern.count("/") + 1
+    return _matching({"/".join(file.split("/")[:depth]) for file in files}, pattern)
 
 
 def size(path: str) -> int:
     """Bytes of a file."""
     if _is_remote(path):
-        return int(_beam().match([path])[0].metadata_list[0].size_in_bytes)
+        # Beam's match would take a bracket for the beginning of a pattern.
+        system = _beam().get_filesystem(path)
+        return int(system.metadata(path).size_in_bytes)
     return os.path.getsize(path)
 
 
@@ -138,6 +146,27 @@ def remove_tree(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     elif _beam().match([join(folder, "**")])[0].metadata_list:
         _beam().delete([folder.rstrip("/") + "/"])
+
+
+def _glob(folder: str, pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern.replace("[", "[[]"), root_dir=folder))
+
+
+def _remote_files(folder: str, pattern: str, limit: int | None = None) -> list[str]:
+    """Names below a folder, at least those that a pattern finds (or one of them)."""
+    prefix = folder.rstrip("/") + "/"
+    # Beam has no way to quote.
+    loose = re.sub(r"[*?[]", "?", prefix)
+    limits = [limit if loose == prefix else None]
+    found = _beam().match([loose + pattern.replace("[", "?")], limits)
+    paths = [match.path for match in found[0].metadata_list]
+    return [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+
+
+def _matching(names: Iterable[str], pattern: str) -> list[str]:
+    wild = {"*": "[^/]*", "?": "[^/]"}
+    regex = re.compile("".join(wild.get(c, re.escape(c)) for c in pattern), re.DOTALL)
+    return sorted(filter(regex.fullmatch, names))
 
 
 def _is_remote(path: str) -> bool:

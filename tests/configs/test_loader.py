@@ -185,7 +185,9 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
                 ("files.activities_files", "gs://bucket/log.csv"),
                 ("files.items_file", "../items.csv"),
                 ("files.users_file", "/users.csv"),
+                ("files.users_file", "a//../../users.csv"),
                 ("span_folder", "../{SPAN}"),
+                ("span_folder", "/data/{SPAN}"),
             )
         ),
         *(

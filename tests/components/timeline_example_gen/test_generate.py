@@ -288,20 +288,23 @@ def test_temporal_split_by_fraction_leaks_nothing(
     assert report["examples"]["train"] == 70
 
 
-def test_random_split_says_that_it_leaks(
+@pytest.mark.parametrize("split", [pb.RANDOM, pb.USER_HASH], ids=pb.Split.Name)
+def test_splits_by_hash_say_that_they_leak(
     make_config: MakeConfig,
     write_dat: WriteDat,
     generate: Generate,
     caplog: pytest.LogCaptureFixture,
+    split: int,
 ) -> None:
-    ratings = [(user, t, 3, t) for user in range(20) for t in range(1, 30)]
-    config = make_config(split=pb.RANDOM, train_data_fraction=0.6)
+    ratings = [(user, t, 3, t) for user in range(200) for t in range(1, 5)]
+    config = make_config(split=split, train_data_fraction=0.6)
     with caplog.at_level(logging.WARNING):
         report, examples = generate(config, write_dat(ratings))
-    assert "RANDOM leaks the future" in caplog.text
+    assert f"{pb.Split.Name(split)} leaks the future" in caplog.text
     assert report["split"]["train_ends_before_held_out"] is False
-    assert sum(len(examples[s]) for s in ("train", "eval", "test")) == 20 * 28
-    assert 0.5 < len(examples["train"]) / (20 * 28) < 0.7
+    shares = [len(examples[name]) / (200 * 3) for name in ("train", "eval", "test")]
+    assert sum(shares) == pytest.approx(1)
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.08)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

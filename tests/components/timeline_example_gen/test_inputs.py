@@ -29,6 +29,18 @@ def make(tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
+def find_table(tmp_path: Path) -> Callable[..., str]:
+    """Name of the table that is found beside logs a.csv."""
+
+    def find_file(name: str, logs: str = "a.csv", **data: Any) -> str:
+        wanted = Wanted((logs,), (name,))
+        inputs = find_inputs(pb.DataConfig(**data), str(tmp_path), wanted, "CSV")
+        return os.path.relpath(inputs.tables[name], tmp_path)
+
+    return find_file
+
+
+@pytest.fixture
 def find(tmp_path: Path) -> Find:
     """Names of the logs that are found by patterns."""
 
@@ -63,6 +75,16 @@ def test_nor_through_a_link(
     (tmp_path / "here").symlink_to("there")
     assert find("*.csv") == ["a.csv"]
     assert find("*/b.csv") == ["here/b.csv"]
+
+
+def test_nor_in_a_window(make: Callable[..., None], find: Find, tmp_path: Path) -> None:
+    make("1/a.csv", "1/b.csv")
+    (tmp_path / "1" / "c.csv").symlink_to("a.csv")
+    (tmp_path / "2").symlink_to("1")
+    expected = ["1/a.csv", "1/b.csv"]
+    for patterns in (["*.csv"], ["*.csv", "a.csv"], ["a.csv", "?.csv"]):
+        assert find(*patterns, span_folder="{SPAN}", span="1") == expected
+        assert find(*patterns, span_folder="{SPAN}", span_window=2) == expected
 
 
 @pytest.mark.parametrize("name", ["p[1]-a.csv", "[ab].csv", "p[!x]-a.csv", "a].csv"])
@@ -101,8 +123,9 @@ def test_a_span_where_there_are_none(
 @pytest.mark.parametrize(
     ("newer", "told"),
     [
-        ("span-4/a.csv.tmp", "span 4 has no file span-{SPAN}/a.csv, but span-4/a.csv"),
-        ("span-10/b.csv", "span 10 has no file span-{SPAN}/a.csv, but span-10/b.csv"),
+        ("span-4/a.csv.tmp", "span 4 is not complete: span-4 holds a.csv.tmp. Exp"),
+        ("span-10/b.csv", "span 10 is not complete: span-10 holds b.csv"),
+        ("span-4/more/a.csv", "span 4 is not complete: span-4 holds no"),
     ],
 )
 def test_latest_is_never_silently_an_older_one(
@@ -114,14 +137,51 @@ def test_latest_is_never_silently_an_older_one(
     with pytest.raises(UserError) as caught:
         find("a.csv", span_folder="span-{SPAN}")
     assert told in str(caught.value)
-    assert "the latest one that has is 3" in str(caught.value)
+    with pytest.raises(UserError, match=r"span (4|10) is not complete"):
+        find("span-{SPAN}/a.csv")
     assert find("a.csv", span_folder="span-{SPAN}", span="3") == ["span-3/a.csv"]
 
 
-def test_nor_is_an_older_version(make: Callable[..., None], find: Find) -> None:
-    make("1/v1/a.csv", "2/v1/a.csv", "2/v2/a.csv.part", "1/v9/a.csv.part")
-    with pytest.raises(UserError, match=r"span 2 has no file .*, but 2/v2/a\.csv\.par"):
-        find("a.csv", span_folder="{SPAN}/v{VERSION}")
+@pytest.mark.parametrize(
+    ("folder", "logs"),
+    [
+        ("", "{SPAN}/v{VERSION}/a.csv"),
+        ("{SPAN}", "v{VERSION}/a.csv"),
+        ("{SPAN}/v{VERSION}", "a.csv"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("newer", "told"),
+    [
+        ("3/v1/a.csv.part", "span 3 is not complete: 3/v1 holds a.csv.part"),
+        ("3/note", "span 3 is not complete: 3 holds note"),
+        ("2/v2/a.csv.part", "span 2 is not complete: 2/v2 holds a.csv.part"),
+        ("1/v2/a.csv.part", "span 1 is not complete: 1/v2 holds a.csv.part"),
+    ],
+)
+def test_nor_is_an_older_version(
+    make: Callable[..., None],
+    find: Find,
+    folder: str,
+    logs: str,
+    newer: str,
+    told: str,
+) -> None:
+    make("1/v1/a.csv", "2/v0/a.csv.part", "2/v1/a.csv", "0/v9/a.csv.part")
+    expected = ["1/v1/a.csv", "2/v1/a.csv"]
+    assert find(logs, span_folder=folder, span_window=2) == expected
+    make(newer)
+    with pytest.raises(UserError, match=told):
+        find(logs, span_folder=folder, span_window=2)
+
+
+def test_nor_is_one_beside_an_empty_folder(
+    make: Callable[..., None], find: Find, tmp_path: Path
+) -> None:
+    make("2024-02-29/logs/a.csv")
+    (tmp_path / "2024-03-01" / "logs").mkdir(parents=True)
+    with pytest.raises(UserError, match="2024-03-01/logs holds no file"):
+        find("logs/a.csv", span_folder="{YYYY}-{MM}-{DD}")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +190,7 @@ def test_nor_is_an_older_version(make: Callable[..., None], find: Find) -> None:
         ("span-{SPAN}", ["span-2/a.csv", "span-02/a.csv"]),
         ("{SPAN}/v{VERSION}", ["2/v9/a.csv", "2/v09/a.csv"]),
         ("{SPAN}-{SPAN}", ["2-2/a.csv", "002-002/a.csv"]),
+        ("{SPAN}/v{VERSION}", ["2/v1/a.csv", "02/v2/a.csv"]),
     ],
 )
 def test_a_span_is_there_once(
@@ -145,3 +206,24 @@ def test_spans_of_so_many_digits(make: Callable[..., None], find: Find) -> None:
     make("span-02/a.csv", "span-2/a.csv", "span-002/a.csv")
     assert find("a.csv", span_folder="span-{SPAN:2}") == ["span-02/a.csv"]
     assert find("span-{SPAN:1}/a.csv") == ["span-2/a.csv"]
+
+
+def test_a_table_is_of_the_newest_span_that_has_it(
+    make: Callable[..., None], find_table: Callable[..., str]
+) -> None:
+    make("1/a.csv", "2/a.csv", "3/a.csv", "1/items.csv", "2/items.csv", "items.csv")
+    window = {"span_folder": "{SPAN}", "span_window": 2}
+    assert find_table("items.csv", **window) == "2/items.csv"
+    assert find_table("items.csv", span_folder="{SPAN}") == "items.csv"
+    make("3/b-v1.csv", "3/items.csv")
+    assert find_table("items.csv", "b-v{VERSION}.csv", **{"span_folder": "{SPAN}"}) == (
+        "3/items.csv"
+    )
+
+
+def test_a_table_is_one_file(
+    make: Callable[..., None], find_table: Callable[..., str]
+) -> None:
+    make("1/a.csv", "1/items.csv", "01/items.csv")
+    with pytest.raises(UserError, match=r"than one file .*: 01/items.csv, 1/items.csv"):
+        find_table("items.csv", span_folder="{SPAN}")

@@ -273,7 +273,7 @@ def test_the_workers_know_the_wheel_alone(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", SPLITS, ids=pb.Split.Name)
+@pytest.mark.parametrize("split", pb.Split.values(), ids=pb.Split.Name)
 def test_two_workers_of_a_job_service_write_the_same_bytes(
     cluster: Cluster,
     in_memory: Callable[[int], dict[str, bytes]],

@@ -34,6 +34,8 @@ def pattern(text: str) -> spans.Pattern:
         ("span-{SPAN:2}/log.csv", "span-12/log.csv", (12, 0)),
         ("span-{SPAN:2}/log.csv", "span-3/log.csv", None),
         ("{SPAN}/v{VERSION:3}", "7/v012", (7, 12)),
+        ("s-{SPAN:14}", "s-20240301123000", (20240301123000, 0)),
+        ("s-{SPAN:14}", "s-2024030112300", None),
     ],
 )
 def test_names(text: str, name: str, expected: tuple[int, int] | None) -> None:
@@ -45,7 +47,12 @@ def test_names(text: str, name: str, expected: tuple[int, int] | None) -> None:
     [
         ("{DAY}/log.csv", r"\{DAY\} in '\{DAY\}/log.csv' is not allowed"),
         ("{YYYY:4}-{MM}-{DD}", r"\{YYYY:4\} in .* is not allowed"),
-        ("{DAY:2}/{SPAN}", r"\{DAY\} in .* is not allowed"),
+        ("{DAY:2}/{SPAN}", r"\{DAY:2\} in .* is not allowed"),
+        ("{SPAN:0}/log.csv", r"\{SPAN:0\} in .*\{SPAN:2\}"),
+        ("{SPAN:}/log.csv", r"\{SPAN:\} in .* is not allowed"),
+        ("{SPAN}/v{VERSION:n}", r"\{VERSION:n\} in .* is not allowed"),
+        ("{SPAN}/v{VERSION:999}", r"\{VERSION:999\} in .* is not allowed"),
+        ("{YYYY-MM-DD}/log.csv", r"\{YYYY-MM-DD\} in .* is not allowed"),
         ("{VERSION}/log.csv", r"Expected \{SPAN\}, or all of \{YYYY\}"),
         ("{YYYY}-{MM}/log.csv", r"Expected \{SPAN\}, or all of \{YYYY\}"),
         ("{SPAN}/{YYYY}-{MM}-{DD}", r"Expected \{SPAN\}, or all of \{YYYY\}"),
@@ -74,10 +81,16 @@ def test_what_is_no_span(text: str) -> None:
         spans.number_of(text)
 
 
-def test_no_date_is_so_late() -> None:
-    names = ["2024-03-01"]
-    with pytest.raises(UserError, match=r"span day 999999999 \(999999999\) does not"):
-        spans.select([pattern("{YYYY}-{MM}-{DD}")], names, "999999999", 1)
+@pytest.mark.parametrize(
+    ("name", "span", "size", "told"),
+    [
+        ("2024-03-01", "999999999", 1, r"span day 999999999 \(999999999\) does not"),
+        ("0001-01-01", "latest", 2, r"span day -719163 \(-719163\) does not"),
+    ],
+)
+def test_days_of_no_calendar(name: str, span: str, size: int, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        spans.select([pattern("{YYYY}-{MM}-{DD}")], [name], span, size)
 
 
 NAMES = ["1/log.csv", "2/log.csv", "3/log.csv", "3/other.csv", "x/log.csv"]

@@ -99,6 +99,35 @@ def test_a_folder_exists_by_what_is_below_it(far: Path) -> None:
     assert storage.list_files("far://bucket/a") == []
 
 
+def test_brackets_and_stars_in_addresses_are_no_patterns(
+    far: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    for name in ("b[1]/p[1].csv", "b[1]/p1.csv", "b1/a", "b*/c.csv", "bx/d.csv"):
+        (far / "k" / name).parent.mkdir(parents=True, exist_ok=True)
+        (far / "k" / name).write_text(name)
+    assert storage.is_folder("far://k/b[1]")
+    assert not storage.is_folder("far://k/b[x]")
+    assert not storage.is_folder("far://k/b?")
+    assert storage.list_files("far://k/b[1]") == ["p1.csv", "p[1].csv"]
+    assert storage.list_files("far://k/b*") == ["c.csv"]
+    assert storage.match_files("far://k/b[1]", "p[1]*") == ["p[1].csv"]
+    assert storage.match_files("far://k/b[1]/", "*1?*") == ["p1.csv", "p[1].csv"]
+    assert storage.match_folders("far://k", "b[*") == ["b[1]"]
+    assert storage.size("far://k/b[1]/p[1].csv") == len("b[1]/p[1].csv")
+    assert not [w for w in recwarn if "nested set" in str(w.message)]
+
+
+@pytest.mark.parametrize("scheme", ["", "far://"])
+def test_folders_that_a_pattern_finds(far: Path, scheme: str) -> None:
+    for name in ("logs/s-1/v2/a", "logs/s-1/v3/b", "logs/s-2/a", "logs/s-3"):
+        (far / name).parent.mkdir(parents=True, exist_ok=True)
+        (far / name).write_text(name)
+    root = f"{scheme or f'{far}/'}logs"
+    assert storage.match_folders(root, "s-*") == ["s-1", "s-2"]
+    assert storage.match_folders(root, "s-*/v?") == ["s-1/v2", "s-1/v3"]
+    assert storage.match_folders(root, "*/a") == []
+
+
 def test_spans_far_away_give_the_same_examples(far: Path, tmp_path: Path) -> None:
     for span in range(3):
         folder = tmp_path / "logs" / f"span-{span}"
