@@ -16,6 +16,7 @@ import pytest
 
 from tests.checkout import ROOT
 
+PATIENCE = 60.0  # seconds
 SCRIPT = ROOT / "scripts" / "debian13.sh"
 DEBOOTSTRAP = """
 for root; do case $root in /*) break;; esac; done
@@ -213,11 +214,13 @@ def test_a_run_that_is_killed_takes_all_with_it(
         env={**environ, "BODY": body},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A shell lets its jobs in the background ignore it, and so would the script.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(started.exists)
     assert mounts_below(environ["DEBIAN13_CACHE"])
     process.send_signal(number)
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=PATIENCE) != 0
     wait_until(lambda: not mounts_below(environ["DEBIAN13_CACHE"]))
 
 
@@ -309,13 +312,13 @@ def test_a_killed_debootstrap_leaves_no_mount(
     wait_until(started.exists)
     assert mounts_below(environ["DEBIAN13_CACHE"])
     process.kill()
-    process.wait(timeout=20)
+    process.wait(timeout=PATIENCE)
     wait_until(lambda: not mounts_below(environ["DEBIAN13_CACHE"]))
     stand_ins(tmp_path / "bin", debootstrap=DEBOOTSTRAP)
     assert run(environ).returncode == 0
 
 
-def wait_until(condition: object, seconds: float = 20) -> None:
+def wait_until(condition: object, seconds: float = PATIENCE) -> None:
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():
