@@ -427,7 +427,7 @@ def _check_data(config: pb.RecommenderConfig) -> None:
     if longest and longest < data.min_timeline_length:
         expected = f"0 or at least min_timeline_length, {data.min_timeline_length}"
         raise _error("data.max_timeline_length", longest, expected)
-    if not re.fullmatch("latest|[0-9]{1,9}|[0-9]{4}-[0-9]{2}-[0-9]{2}", data.span):
+    if not re.fullmatch("latest|[0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}", data.span):
         expected = "a number, a date (2024-03-01) or latest"
         raise _error("data.span", data.span, expected)
     _check_files(data)

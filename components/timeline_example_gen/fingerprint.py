@@ -31,7 +31,7 @@ def data_fingerprint(config: pb.RecommenderConfig, data_folder: str) -> str:
     source = opened.source
     digest = hashlib.sha256(f"{source.kind} {opened.span}".encode())
     for path in sorted({*source.activity_files, *source.table_files}):
-        name = path[len(data_folder) :].lstrip("/\\")
+        name = storage.name_below(data_folder, path)
         digest.update(f"\n{name}\n{_content(path)}".encode())
     return digest.hexdigest()
 

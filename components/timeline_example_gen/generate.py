@@ -210,7 +210,7 @@ def _generate(
         source,
         plan,
         files={
-            path[len(data_folder) :].lstrip("/\\"): count
+            storage.name_below(data_folder, path): count
             for path, count in (logs | files).items()
         },
         filtered=filtered,

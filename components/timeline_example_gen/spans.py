@@ -264,7 +264,7 @@ def number_of(span: str) -> int:
     Raises:
       UserError: for other text.
     """
-    if re.fullmatch(r"[0-9]{1,9}", span):
+    if re.fullmatch(r"[0-9]{1,18}", span):
         return int(span)
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", span):

@@ -18,6 +18,11 @@ def join(folder: str, *names: str) -> str:
     return os.path.join(folder, *names)
 
 
+def name_below(folder: str, path: str) -> str:
+    """The name of a file that `join` gave."""
+    return path.removeprefix(join(folder, ""))
+
+
 def is_file(path: str) -> bool:
     """Whether there is a file of this name."""
     if _is_remote(path):

@@ -85,12 +85,19 @@ def test_what_is_no_span(text: str) -> None:
     ("name", "span", "size", "told"),
     [
         ("2024-03-01", "999999999", 1, r"span day 999999999 \(999999999\) does not"),
+        ("2024-03-01", "9" * 18, 1, "span day 999999999999999999 "),
         ("0001-01-01", "latest", 2, r"span day -719163 \(-719163\) does not"),
     ],
 )
 def test_days_of_no_calendar(name: str, span: str, size: int, told: str) -> None:
     with pytest.raises(UserError, match=told):
         spans.select([pattern("{YYYY}-{MM}-{DD}")], [name], span, size)
+
+
+def test_spans_by_the_second() -> None:
+    names = ["20240301123000/log.csv", "20240301123001/log.csv"]
+    window = spans.select([pattern("{SPAN}/log.csv")], names, "20240301123001", 2)
+    assert window.spans == (20240301123000, 20240301123001)
 
 
 NAMES = ["1/log.csv", "2/log.csv", "3/log.csv", "3/other.csv", "x/log.csv"]

@@ -128,6 +128,12 @@ def test_folders_that_a_pattern_finds(far: Path, scheme: str) -> None:
     assert storage.match_folders(root, "*/a") == []
 
 
+@pytest.mark.parametrize("folder", ["far://b", "far://b/", "far://b/c//", "b", "/b/c/"])
+@pytest.mark.parametrize("name", ["a.csv", "b/a.csv"])
+def test_names_below_a_folder(folder: str, name: str) -> None:
+    assert storage.name_below(folder, storage.join(folder, name)) == name
+
+
 def test_spans_far_away_give_the_same_examples(far: Path, tmp_path: Path) -> None:
     for span in range(3):
         folder = tmp_path / "logs" / f"span-{span}"
