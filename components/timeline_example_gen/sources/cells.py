@@ -41,7 +41,7 @@ _MAX_DIGITS = 18  # All whole numbers of so many digits fit into 64 bits.
 # Smaller numbers are finite as float32 too.
 FLOAT32_END = 2.0**128 - 2.0**103
 _INT64 = np.iinfo(np.int64)
-_MOST_EXACT = 2**53  # Beyond, not every whole number is a float64.
+_INEXACT = 2**53  # From here, several whole numbers are the same float64.
 _INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,30})\s*")
 _NUMBER = re.compile(
     rb"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*"
@@ -117,8 +117,9 @@ def parse_activities(
         columns[VALUE] = pa.array(value)
         problems.append((f"{form.value_name} is not a number", ~is_number))
         if types.whole_values:
-            fraction = (value != np.floor(value)) | (np.abs(value) > _MOST_EXACT)
-            problems.append((f"{form.value_name} is not a whole number", fraction))
+            fraction = (value != np.floor(value)) | (np.abs(value) >= _INEXACT)
+            reason = f"{form.value_name} is not a whole number within 53 bits"
+            problems.append((reason, fraction))
     if TYPE in cells:
         problems.append((NOT_UTF8, ~_is_text(cells[TYPE])))
     for name, kind in types.fields.items():
@@ -171,6 +172,9 @@ def parse_times(cells: pa.LargeBinaryArray, form: Form) -> tuple[Ints, Mask]:
     """Milliseconds since 1970, 0 where a cell holds no time, and where they do."""
     if form.timestamps == pb.ISO_8601:
         return _parse_iso(cells, form.timezone)
+    if (_buffers(cells)[0] == ord(".")).any():
+        # Programs that know floats alone write whole numbers so: 1700000000.0.
+        cells = pc.replace_substring_regex(cells, r"([0-9])\.0+(\s*)$", r"\1\2")
     values, right = parse_integers(cells)
     if form.timestamps == pb.EPOCH_SECONDS:
         # A number too large for milliseconds is absurd in seconds too.
@@ -206,23 +210,23 @@ def _matches(text: pa.LargeStringArray, pattern: str) -> Mask:
 
 
 def _to_nanoseconds(text: pa.LargeStringArray, zoned: bool) -> tuple[Ints, Mask]:
-    """Of texts that look like times; a zone is counted in."""
+    """Of texts that look like times; where one is none, each half is looked at."""
+    try:
+        return _cast_times(text, zoned), np.ones(len(text), np.bool_)
+    except pa.ArrowInvalid:  # 2023-02-29
+        if len(text) == 1:
+            return np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    half = len(text) // 2
+    parts = [_to_nanoseconds(part, zoned) for part in (text[:half], text[half:])]
+    values, right = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(right)
+
+
+def _cast_times(text: pa.LargeStringArray, zoned: bool) -> Ints:
+    """A zone is counted in."""
     kind = pa.timestamp("ns", "UTC" if zoned else None)
     text = pc.replace_substring(text, ",", ".")
-    try:
-        values = text.cast(kind).cast(pa.int64()).to_numpy()
-        return values, np.ones(len(text), np.bool_)
-    except pa.ArrowInvalid:
-        pass  # One of them is no time: 2024-13-01. Each is looked at.
-    found = np.zeros(len(text), np.int64)
-    right = np.zeros(len(text), np.bool_)
-    for row in range(len(text)):
-        try:
-            found[row] = text[row : row + 1].cast(kind).cast(pa.int64())[0].as_py()
-            right[row] = True
-        except pa.ArrowInvalid:
-            continue  # It stays wrong, and is reported with its row.
-    return found, right
+    return text.cast(kind).cast(pa.int64()).to_numpy()
 
 
 def parse_integers(cells: pa.LargeBinaryArray) -> tuple[Ints, Mask]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ NOT_A_SCALAR = "{} is neither text nor a number"
 
 _ROWS_PER_BLOCK = 100_000
 
-Row = tuple[int, bytes, "dict[str, Any]"]
+Object = dict[str, Any]
+Row = tuple[int, bytes, Object]
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,25 @@ class JsonLinesSource(MappedSource):
     ) -> Iterator[ActivityBlock]:
         count = RowCount()
         rows: list[Row] = []
-        for row in _objects(path, self.files.encoding, self._single, set(), count):
+        single = set(self.activity_columns.values())
+        look = self._only_type_of_others(types)
+        for row in _objects(path, self.files.encoding, single, set(), count, look):
             rows.append(row)
             if len(rows) == _ROWS_PER_BLOCK:
                 yield self._parse(rows, count.take(), types)
                 rows = []
         yield self._parse(rows, count, types)
 
-    @property
-    def _single(self) -> set[str]:
-        return set(self.activity_columns.values())
+    def _only_type_of_others(self, types: ActivityTypes) -> Callable[[Object], Object]:
+        """What is looked at of an object: of types not wanted their type alone."""
+        column = self.files.activity_type_column
+
+        def look(content: Object) -> Object:
+            kind = content.get(column)
+            is_wanted = _text(column, kind) in types.activity_types
+            return content if is_wanted else {column: kind}
+
+        return look if types.activity_types else lambda content: content
 
     def _parse(
         self, rows: Sequence[Row], count: RowCount, types: ActivityTypes
@@ -88,7 +98,12 @@ class JsonLinesSource(MappedSource):
 
 
 def _objects(
-    path: str, encoding: str, single: set[str], lists: set[str], count: RowCount
+    path: str,
+    encoding: str,
+    single: set[str],
+    lists: set[str],
+    count: RowCount,
+    look: Callable[[Object], Object] = lambda content: content,
 ) -> Iterator[Row]:
     """The objects of a file, the wanted values as text.
 
@@ -98,15 +113,16 @@ def _objects(
       single: names of the values that are one text or number.
       lists: names of the values that may be lists of them.
       count: gets the rows and the rejected ones.
+      look: gives what is looked at of an object.
     """
     for number, line in enumerate(text.lines(text.utf8_chunks(path, encoding)), 1):
         if not line.strip():
             count.blank_lines += 1
             continue
         count.rows += 1
-        values: dict[str, Any] = {}
+        values: Object = {}
         try:
-            content = _parse_object(line)
+            content = look(_parse_object(line))
             values |= {name: _text(name, content.get(name)) for name in single}
             values |= {name: _texts(name, content.get(name)) for name in lists}
         except _Wrong as error:
@@ -119,7 +135,7 @@ class _Wrong(Exception):
     """Why a row cannot be used."""
 
 
-def _parse_object(line: bytes) -> dict[str, Any]:
+def _parse_object(line: bytes) -> Object:
     try:
         content = json.loads(
             line.decode("utf-8"),
@@ -158,7 +174,7 @@ def _texts(name: str, value: Any) -> str | list[str]:
     return _text(name, value)
 
 
-def _no_pair_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_pair_twice(pairs: list[tuple[str, Any]]) -> Object:
     content = dict(pairs)
     if len(content) != len(pairs):
         raise _Wrong(TWICE)

@@ -150,13 +150,24 @@ def _as_text(column: pa.Array) -> pa.LargeBinaryArray:
     if pa.types.is_decimal(kind):
         texts = [_decimal_text(value) for value in column.to_pylist()]
         return pa.array(texts, pa.large_string()).cast(pa.large_binary())
-    if pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     if _is_bytes(kind):
         text = column.cast(pa.large_binary())
+    elif pa.types.is_floating(kind):
+        text = _float_texts(column).cast(pa.large_binary())
     else:
         text = column.cast(pa.large_string()).cast(pa.large_binary())
     return text.fill_null(b"")
+
+
+def _float_texts(column: pa.Array) -> pa.LargeStringArray:
+    """Whole numbers as integers: Arrow's own text of 1.7e12 has an exponent."""
+    nothing = pa.scalar(None, column.type)
+    column = pc.if_else(pc.is_nan(column), nothing, column)
+    is_whole = pc.equal(column, pc.floor(column))
+    is_int64 = pc.less(pc.abs(column), 2.0**63)
+    integers = pc.if_else(pc.and_(is_whole, is_int64), column, nothing)
+    text = integers.cast(pa.int64()).cast(pa.large_string())
+    return pc.coalesce(text, column.cast(pa.large_string()))
 
 
 def _decimal_text(value: decimal.Decimal | None) -> str:
@@ -184,7 +195,8 @@ def _is_cell(kind: pa.DataType) -> bool:
     """Whether a value of this type can be written as text."""
     is_one_of = (
         *(pa.types.is_string, pa.types.is_large_string, _is_bytes),
-        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+        *(pa.types.is_integer, pa.types.is_float32, pa.types.is_float64),
+        pa.types.is_decimal,
         *(pa.types.is_date, pa.types.is_timestamp, pa.types.is_time),
         *(pa.types.is_boolean, pa.types.is_null),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import zoneinfo
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ DAY = 1_709_251_200_000  # 2024-03-01 00:00 UTC
 
 
 def parse(text: str, kind: int = pb.ISO_8601, zone: str = "UTC") -> int | None:
-    column = pa.array([text.encode()], pa.large_binary())
+    column = pa.array([text.encode("utf-8", "surrogatepass")], pa.large_binary())
     form = cells.Form(timestamps=kind, timezone=zone)
     (value,), (right,) = cells.parse_times(column, form)
     return int(value) if right else None
@@ -63,8 +64,14 @@ def test_iso_8601(text: str, expected: int | None) -> None:
     [
         ("1709251200", pb.EPOCH_SECONDS, DAY),
         ("1709251200123", pb.EPOCH_MILLISECONDS, DAY + 123),
+        ("1709251200.0", pb.EPOCH_SECONDS, DAY),
+        (" +1709251200.000 ", pb.EPOCH_SECONDS, DAY),
+        ("1709251200123.0", pb.EPOCH_MILLISECONDS, DAY + 123),
         ("1709251200.5", pb.EPOCH_SECONDS, None),
+        ("1709251200.0.0", pb.EPOCH_SECONDS, None),
         ("1e9", pb.EPOCH_SECONDS, None),
+        (".0", pb.EPOCH_SECONDS, None),
+        ("\ud8001.0", pb.EPOCH_SECONDS, None),
     ],
 )
 def test_epochs(text: str, kind: int, expected: int | None) -> None:
@@ -92,6 +99,27 @@ def test_one_bad_time_does_not_spoil_the_others() -> None:
     values, right = cells.parse_times(column, cells.Form(timestamps=pb.ISO_8601))
     assert right.tolist() == [True, False, True, False, True, False]
     assert values[right].tolist() == [DAY, DAY + 1000, DAY + 86_400_000]
+
+
+def test_a_bad_time_is_found_without_a_look_at_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    casts = []
+    cast_times = cells._cast_times
+
+    def counted(text: pa.LargeStringArray, zoned: bool) -> Any:
+        casts.append(len(text))
+        return cast_times(text, zoned)
+
+    monkeypatch.setattr(cells, "_cast_times", counted)
+    texts = ["2024-02-29"] * 1000
+    texts[70] = texts[700] = "2023-02-29"
+    values, right = cells.parse_times(
+        column(*texts), cells.Form(timestamps=pb.ISO_8601)
+    )
+    assert np.flatnonzero(~right).tolist() == [70, 700]
+    assert set(values[right].tolist()) == {DAY - 86_400_000}
+    assert len(casts) < 50
 
 
 @given(st.dates())
@@ -132,8 +160,11 @@ def test_numbers_of_32_bits() -> None:
 
 @pytest.mark.parametrize(
     ("value", "right"),
-    [("3", True), ("3.0", True), ("-0", True), ("9007199254740992", True)]
-    + [(text, False) for text in ("3.5", "9007199254740994", "1e19", "1e38")],
+    [("3", True), ("3.0", True), ("-0", True)]
+    + [(sign + "9007199254740991", True) for sign in ("", "-")]
+    # Another number is the same float64 as each of these.
+    + [(sign + "900719925474099" + end, False) for sign in ("", "-") for end in "234"]
+    + [(text, False) for text in ("3.5", "1e19", "1e38")],
 )
 def test_whole_values(value: str, right: bool) -> None:
     rows = cells.Rows(
@@ -151,7 +182,8 @@ def test_whole_values(value: str, right: bool) -> None:
     form = cells.Form(integer_ids=False)
     block = cells.parse_activities(rows, RowCount(rows=1), form, types)
     assert block.activities.num_rows == right
-    assert block.count.rejected == {} if right else {"rating is not a whole number": 1}
+    reason = "rating is not a whole number within 53 bits"
+    assert block.count.rejected == ({} if right else {reason: 1})
 
 
 def test_rows_of_other_types_are_not_looked_at() -> None:

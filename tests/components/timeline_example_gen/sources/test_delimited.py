@@ -204,7 +204,7 @@ def test_values_wanted_as_integers(tmp_path: Path) -> None:
     content = b"1\t2\t3.0\t4\n1\t2\t3.5\t4\n"
     rows, count = _read(tmp_path / "f", content, whole_values=True)
     assert rows == [(1, 2, 4, 3.0)]
-    assert count.rejected == {"rating is not a whole number": 1}
+    assert count.rejected == {"rating is not a whole number within 53 bits": 1}
 
 
 def test_files_without_a_row(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from google.protobuf import text_format
 
-from components.timeline_example_gen.sources import cells, open_source
+from components.timeline_example_gen.sources import cells, open_source, parquet_source
 from components.timeline_example_gen.sources.source import ActivityTypes, RowCount
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -83,6 +83,28 @@ def test_json_values_of_every_kind(tmp_path: Path) -> None:
     assert [s.line for s in count.samples["not UTF-8 text"]] == [15, 19]
 
 
+def test_json_rows_of_other_types_are_not_looked_at(tmp_path: Path) -> None:
+    lines = [
+        '{"user_id": "u", "item_id": "i", "timestamp": 5, "what": "buy"}',
+        '{"user_id": ["u"], "item_id": {"x": 1}, "timestamp": 1e400, "what": "view"}',
+        '{"user_id": true}',
+        '{"user_id": ["u"], "item_id": "i", "timestamp": 5, "what": "buy"}',
+        '{"user_id": "u", "item_id": "i", "timestamp": 5, "what": ["view"]}',
+        '{"user_id": "u", "item_id": "i", "timestamp": 5, "what": 7.0}',
+    ]
+    (tmp_path / "activities.jsonl").write_text("\n".join(lines))
+    settings = config('activity_type_column: "what"', source=pb.JSON_LINES)
+    types = ActivityTypes(pb.STRING, activity_types=("buy", "7"))
+    source = open_source(settings, str(tmp_path)).source
+    [block] = source.read_activities(source.activity_files[0], types)
+    assert block.activities.num_rows == 2
+    assert (block.count.rows, block.of_other_types) == (6, 2)
+    assert block.count.rejected == {
+        "user_id is neither text nor a number": 1,
+        "what is neither text nor a number": 1,
+    }
+
+
 def test_the_format_is_told_by_the_first_name(tmp_path: Path) -> None:
     row = b'{"user_id": "u", "item_id": "i", "timestamp": 5}\n'
     (tmp_path / "a.ndjson.gz").write_bytes(gzip.compress(row))
@@ -115,6 +137,7 @@ UTC = datetime.timezone.utc
     [
         (pa.array([5, 6]), "UTC", [5_000, 6_000]),
         (pa.array(["5", "6"]), "UTC", [5_000, 6_000]),
+        (pa.array([1.7e9, 6.5]), "UTC", [1_700_000_000_000, None]),
         (pa.array([5_250, 6_000], pa.timestamp("ms")), "UTC", [5_250, 6_000]),
         (pa.array([5, 6], pa.timestamp("s", "Asia/Tokyo")), "UTC", [5_000, 6_000]),
         (pa.array([90_000, 1], pa.timestamp("s")), "Asia/Tokyo", [57_600_000, None]),
@@ -129,6 +152,14 @@ def test_times_of_parquet(
     rows, count = read(config(source=pb.PARQUET, timezone=zone), tmp_path)
     assert [row["timestamp"] for row in rows] == [t for t in expected if t is not None]
     assert count.rejected_rows == expected.count(None)
+
+
+def test_milliseconds_of_parquet_as_floats(tmp_path: Path) -> None:
+    parquet(tmp_path, timestamp=[1.7e12, float("inf")])
+    settings = config("timestamp_format: EPOCH_MILLISECONDS", source=pb.PARQUET)
+    rows, count = read(settings, tmp_path)
+    assert [row["timestamp"] for row in rows] == [1_700_000_000_000]
+    assert count.rejected == {"timestamp is not a whole number": 1}
 
 
 def test_a_time_of_parquet_that_is_far_off_does_not_come_round(tmp_path: Path) -> None:
@@ -184,6 +215,9 @@ DECIMALS = [decimal.Decimal("5.00"), decimal.Decimal("12.50")]
         (pa.array([5, 12], pa.decimal128(38, 0)), [b"5", b"12"]),
         (pa.array(DECIMALS, pa.decimal128(10, 2)), [b"5", b"12.5"]),
         (pa.array([5.0, 12.5]), [b"5", b"12.5"]),
+        (pa.array([1.7e12, -0.0]), [b"1700000000000", b"0"]),
+        (pa.array([3e10, 0.1], pa.float32()), [b"30000001024", b"0.1"]),
+        (pa.array([1e18, -1e18]), [b"1" + b"0" * 18, b"-1" + b"0" * 18]),
         (pa.array([b"\xff" * 4, b"abcd"], pa.binary(4)), [b"abcd"]),
         (pa.array([b"\xff" * 4, b"abcd"]), [b"abcd"]),
         (pa.array([1, 2], pa.date32()), [b"1970-01-02", b"1970-01-03"]),
@@ -239,6 +273,11 @@ def test_columns_of_parquet_of_no_use(
     pq.write_table(pa.table(table), tmp_path / "activities.parquet")
     with pytest.raises(UserError, match=message):
         read(config(source=pb.PARQUET), tmp_path)
+
+
+def test_floats_of_16_bits_are_refused() -> None:
+    # Arrow reads them since version 15, and cannot tell which of them is NaN.
+    assert not parquet_source._is_cell(pa.float16())
 
 
 def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
