@@ -528,6 +528,14 @@ def _check_model(config: pb.RecommenderConfig) -> None:
     if largest > config.model.num_predictions:
         expected = f"at least eval.eval_top_k's largest, {largest}"
         raise _error("model.num_predictions", config.model.num_predictions, expected)
+    kinds = {group.encoder_type for group in features.feature_groups(config)}
+    units, heads = (
+        config.model.transformer_num_units,
+        config.model.transformer_num_heads,
+    )
+    if pb.TRANSFORMER in kinds and units % heads:
+        expected = f"a multiple of model.transformer_num_heads, {heads}"
+        raise _error("model.transformer_num_units", units, expected)
     item = features.CONTEXT + features.item_field(config)
     context = {f.feature_name for f in features.context_features(config)}
     if config.model.seen == pb.CONTEXT and item not in context:

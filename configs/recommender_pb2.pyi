@@ -24,6 +24,7 @@ FLOAT: FeatureType
 FLOAT16: Quantization
 FLOAT32: Quantization
 GLOBAL_SOFTMAX: Loss
+GRU: EncoderType
 HOUR: Derivation
 INT: FeatureType
 ISO_8601: TimestampFormat
@@ -49,6 +50,7 @@ STRING: FeatureType
 TEMPORAL: Split
 TFLITE: Gate
 TIMELINE: Seen
+TRANSFORMER: EncoderType
 USER_HASH: Split
 WEEKDAY: Derivation
 YEAR_IN_TEXT: Derivation
@@ -245,22 +247,30 @@ class MetricBound(_message.Message):
     def __init__(self, metric: _Optional[str] = ..., lower_bound: _Optional[float] = ..., upper_bound: _Optional[float] = ..., max_regression: _Optional[float] = ..., gate: _Optional[_Union[Gate, str]] = ...) -> None: ...
 
 class ModelConfig(_message.Message):
-    __slots__ = ["conv_kernel_size", "conv_num_filter_ratios", "hidden_layer_dims", "lstm_num_units", "max_seen_length", "num_predictions", "seen"]
+    __slots__ = ["conv_kernel_size", "conv_num_filter_ratios", "gru_num_units", "hidden_layer_dims", "lstm_num_units", "max_seen_length", "num_predictions", "seen", "transformer_num_heads", "transformer_num_layers", "transformer_num_units"]
     CONV_KERNEL_SIZE_FIELD_NUMBER: _ClassVar[int]
     CONV_NUM_FILTER_RATIOS_FIELD_NUMBER: _ClassVar[int]
+    GRU_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_LAYER_DIMS_FIELD_NUMBER: _ClassVar[int]
     LSTM_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
     MAX_SEEN_LENGTH_FIELD_NUMBER: _ClassVar[int]
     NUM_PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORMER_NUM_HEADS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORMER_NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORMER_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
     conv_kernel_size: int
     conv_num_filter_ratios: _containers.RepeatedScalarFieldContainer[int]
+    gru_num_units: int
     hidden_layer_dims: _containers.RepeatedScalarFieldContainer[int]
     lstm_num_units: int
     max_seen_length: int
     num_predictions: int
     seen: Seen
-    def __init__(self, hidden_layer_dims: _Optional[_Iterable[int]] = ..., conv_num_filter_ratios: _Optional[_Iterable[int]] = ..., conv_kernel_size: _Optional[int] = ..., lstm_num_units: _Optional[int] = ..., num_predictions: _Optional[int] = ..., seen: _Optional[_Union[Seen, str]] = ..., max_seen_length: _Optional[int] = ...) -> None: ...
+    transformer_num_heads: int
+    transformer_num_layers: int
+    transformer_num_units: int
+    def __init__(self, hidden_layer_dims: _Optional[_Iterable[int]] = ..., conv_num_filter_ratios: _Optional[_Iterable[int]] = ..., conv_kernel_size: _Optional[int] = ..., lstm_num_units: _Optional[int] = ..., num_predictions: _Optional[int] = ..., seen: _Optional[_Union[Seen, str]] = ..., max_seen_length: _Optional[int] = ..., gru_num_units: _Optional[int] = ..., transformer_num_units: _Optional[int] = ..., transformer_num_layers: _Optional[int] = ..., transformer_num_heads: _Optional[int] = ...) -> None: ...
 
 class PushConfig(_message.Message):
     __slots__ = ["conversion_timeout_seconds", "push_destination", "quantization"]

@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from components.trainer.encoders.bow import BowEncoder
 from components.trainer.encoders.cnn import CnnEncoder
+from components.trainer.encoders.gru import GruEncoder
 from components.trainer.encoders.lstm import LstmEncoder
+from components.trainer.encoders.transformer import TransformerEncoder
 from components.trainer.feature_group_embedding import FeatureGroupEmbedding, Scaling
 from configs import features
 from configs import recommender_pb2 as pb
@@ -118,4 +120,13 @@ def make_encoder(
         return CnnEncoder(filters, int(model.conv_kernel_size), name=f"{name}_cnn")
     if kind == pb.LSTM:
         return LstmEncoder(int(model.lstm_num_units), name=f"{name}_lstm")
+    if kind == pb.GRU:
+        return GruEncoder(int(model.gru_num_units), name=f"{name}_gru")
+    if kind == pb.TRANSFORMER:
+        return TransformerEncoder(
+            int(model.transformer_num_units),
+            int(model.transformer_num_layers),
+            int(model.transformer_num_heads),
+            name=f"{name}_transformer",
+        )
     raise ValueError(f"no encoder for this EncoderType. Received: {kind}")

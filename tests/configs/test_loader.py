@@ -47,6 +47,16 @@ def refused(config: pb.RecommenderConfig, *overrides: str) -> str:
     return str(error.value)
 
 
+def test_attention_shares_its_width_among_heads(config: pb.RecommenderConfig) -> None:
+    heads = "model.transformer_num_heads=3"
+    loader.apply_override(config, heads)
+    loader.validate_config(config)  # No group asks for one.
+    group = "input.activity_feature_groups.0.encoder_type=TRANSFORMER"
+    message = refused(config, group, heads)
+    assert "model.transformer_num_units: 32 is not allowed" in message
+    assert "a multiple of model.transformer_num_heads, 3" in message
+
+
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 def test_ready_configs_load(path: Path) -> None:
     config = loader.load_config(path)

@@ -28,7 +28,7 @@ from configs import recommender_pb2 as pb
 ROWS = 60
 WORDS = 19
 SEEN_LENGTH = 8
-ENCODERS = ["BOW", "CNN", "LSTM"]
+ENCODERS = pb.EncoderType.keys()
 SEEN = ["KEPT", "CONTEXT", "TIMELINE"]
 QUANTIZATIONS = ["FLOAT32", "FLOAT16", "DYNAMIC_RANGE"]
 # How far a score may be from the SavedModel's: scores are about 1 in size.

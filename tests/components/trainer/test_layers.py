@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,14 +11,22 @@ from components.trainer.context_encoder import ContextEncoder, make_encoder
 from components.trainer.dot_product_similarity import DotProductSimilarity
 from components.trainer.encoders.bow import BowEncoder
 from components.trainer.encoders.cnn import CnnEncoder
+from components.trainer.encoders.gru import GruEncoder
 from components.trainer.encoders.lstm import LstmEncoder
+from components.trainer.encoders.transformer import TransformerEncoder, distance_buckets
 from components.trainer.feature_group_embedding import FeatureGroupEmbedding, Scaling
 from components.trainer.label_encoder import LabelEncoder
 from components.trainer.recommendation_model import ModelInputs, RecommendationModel
 from configs import recommender_pb2 as pb
 
-ENCODERS = [pb.BOW, pb.CNN, pb.LSTM]
-SIZES = pb.ModelConfig(conv_num_filter_ratios=[2, 3], lstm_num_units=5)
+ENCODERS = pb.EncoderType.values()
+SIZES = pb.ModelConfig(
+    conv_num_filter_ratios=[2, 3],
+    lstm_num_units=5,
+    gru_num_units=6,
+    transformer_num_units=8,
+    transformer_num_layers=2,
+)
 
 
 def ids_feature(name: str = "context_movie_id", length: int = 4, **knobs) -> pb.Feature:
@@ -146,8 +155,6 @@ def test_cnn_needs_a_convolution() -> None:
 
 
 def test_lstm_equals_keras_with_a_mask() -> None:
-    import keras
-
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 6, 4)).astype(np.float32)
     mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]])
@@ -170,10 +177,109 @@ def test_lstm_forget_bias_starts_at_one() -> None:
     np.testing.assert_array_equal(encode.weights[1], [0, 0, 0, 1, 1, 1] + [0] * 6)
 
 
-def test_lstm_needs_a_static_length() -> None:
-    encode = LstmEncoder(3)
+def test_gru_equals_keras_with_a_mask() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 6, 4)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]])
+    ours = GruEncoder(5)
+    ours(values, mask.astype(np.float32))
+    for weight in ours.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    inputs, input_bias, state, state_bias = (w.numpy() for w in ours.weights)
+    reference = keras.layers.GRU(5)
+    reference.build(values.shape)
+    # Both order their gates update, reset, candidate.
+    reference.set_weights([inputs, state, np.stack([input_bias, state_bias])])
+    expected = reference(values, mask=mask.astype(bool))
+    np.testing.assert_allclose(
+        ours(values, mask.astype(np.float32)), expected, atol=1e-6
+    )
+
+
+def randomized(encode: keras.layers.Layer, values: np.ndarray) -> None:
+    """Gives all weights other values than those that they begin with."""
+    rng = np.random.default_rng(1)
+    encode(values, np.ones(values.shape[:2], np.float32))
+    for weight in encode.weights:
+        weight.assign(rng.normal(size=weight.shape) * 0.5)
+
+
+def test_transformer_equals_attention_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 4, 3)).astype(np.float32)
+    mask = np.array([[1, 0, 1, 0]], np.float32)
+    encode = TransformerEncoder(units=4, num_layers=1, num_heads=2)
+    randomized(encode, values)
+    weights = {w.path.split("/", 1)[1]: w.numpy() for w in encode.weights}
+
+    def dense(name: str, x: np.ndarray) -> np.ndarray:
+        return x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
+
+    def norm(name: str, x: np.ndarray) -> np.ndarray:
+        x = (x - x.mean()) / np.sqrt(x.var() + 1e-6)
+        return x * weights[f"{name}/gamma"] + weights[f"{name}/beta"]
+
+    state = [dense("values_to_state", step) for step in values[0]]
+    parts = [
+        np.split(dense("block_0/state_to_heads", norm("block_0/attention_norm", s)), 3)
+        for s in state
+    ]
+    # The newest step, 2, sees itself and step 0; step 1 is padding.
+    seen = []
+    for head in range(2):
+        own = slice(2 * head, 2 * head + 2)
+        query = parts[2][0][own]
+        scores = np.array(
+            [
+                query @ parts[at][1][own] / np.sqrt(2)
+                + weights["block_0/distance_biases"][head, 2 - at]
+                for at in (0, 2)
+            ]
+        )
+        share = np.exp(scores) / np.exp(scores).sum()
+        seen.append(share[0] * parts[0][2][own] + share[1] * parts[2][2][own])
+    x = state[2] + dense("block_0/heads_to_state", np.concatenate(seen))
+    inner = np.maximum(dense("block_0/inner", norm("block_0/dense_norm", x)), 0)
+    expected = norm("norm", x + dense("block_0/outer", inner))
+    np.testing.assert_allclose(encode(values, mask)[0], expected, atol=1e-5)
+
+
+def test_transformer_knows_how_long_ago_and_not_how_long_the_history_is() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 6, 3)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 0, 0, 0]], np.float32)
+    encode = TransformerEncoder(units=4, num_layers=2, num_heads=2)
+    randomized(encode, values)
+    same = values.copy()
+    same[:, 3:] = 9.0
+    np.testing.assert_array_equal(encode(values, mask), encode(same, mask))
+    later = np.roll(values, 2, axis=1)
+    np.testing.assert_allclose(
+        encode(values, mask), encode(later, np.roll(mask, 2, axis=1)), atol=1e-6
+    )
+    swapped = values[:, [1, 0, 2, 3, 4, 5]]
+    assert np.abs(encode(values, mask) - encode(swapped, mask)).max() > 1e-3
+
+
+def test_distances_are_told_apart_the_near_ones_each() -> None:
+    buckets = distance_buckets(500)
+    near = np.arange(16)
+    np.testing.assert_array_equal(buckets[:16], near)
+    assert (np.diff(buckets) >= 0).all()
+    assert set(buckets) == set(range(32))
+    assert buckets[127] == buckets[499] == 31 and buckets[60] < buckets[120]
+
+
+def test_transformer_heads_must_share_the_units() -> None:
+    with pytest.raises(ValueError, match="Received: 5 and 2"):
+        TransformerEncoder(units=5, num_layers=1, num_heads=2)
+
+
+@pytest.mark.parametrize("kind", [pb.LSTM, pb.GRU, pb.TRANSFORMER])
+def test_encoders_that_need_a_static_length(kind: int) -> None:
+    encode = make_encoder(kind, 4, SIZES, "encoder")
     spec = tf.TensorSpec([None, None, 4])
-    with pytest.raises(ValueError, match="number must be known"):
+    with pytest.raises(ValueError, match="must be known"):
         tf.function(encode).get_concrete_function(spec, tf.TensorSpec([None, None]))
 
 
@@ -189,7 +295,8 @@ def test_encoder_of_an_empty_history_is_zero(kind: int) -> None:
 def test_encoder_shapes(kind: int, length: int) -> None:
     encode = make_encoder(kind, 4, SIZES, "encoder")
     encoded = encode(np.ones((2, length, 4), np.float32), np.ones((2, length)))
-    assert encoded.shape == (2, {pb.BOW: 4, pb.CNN: 12, pb.LSTM: 5}[kind])
+    widths = {pb.BOW: 4, pb.CNN: 12, pb.LSTM: 5, pb.GRU: 6, pb.TRANSFORMER: 8}
+    assert encoded.shape == (2, widths[kind])
     assert encoded.dtype == tf.float32
 
 
@@ -240,7 +347,7 @@ def test_values_in_padded_steps_change_nothing(kind: int) -> None:
     np.testing.assert_array_equal(clean, encode(dirty))
 
 
-@pytest.mark.parametrize("kind", [pb.CNN, pb.LSTM])
+@pytest.mark.parametrize("kind", [pb.CNN, pb.LSTM, pb.GRU])
 def test_sequence_encoders_see_the_order(kind: int) -> None:
     encode = context_encoder(kind, 4)
     first = encode(context(4))
