@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -50,7 +51,7 @@ def prepare_ours(
 ) -> Callable[[], int]:
     """Gives a call that makes all examples with our component's function."""
     if with_tfx:
-        import components.timeline_example_gen.component  # noqa: F401 (loads TFX)
+        importlib.import_module("components.timeline_example_gen.component")
     from components.timeline_example_gen.generate import generate_examples
     from configs.loader import load_config
 

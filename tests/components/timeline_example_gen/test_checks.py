@@ -79,8 +79,8 @@ def test_logs_must_have_an_activity() -> None:
 def test_seconds_are_not_read_as_milliseconds(
     form: int, last: int, refused: bool
 ) -> None:
-    config = pb.RecommenderConfig()
-    config.data.files.timestamp_format = form  # type: ignore[assignment]
+    files = pb.FilesConfig(timestamp_format=form)
+    config = pb.RecommenderConfig(data=pb.DataConfig(files=files))
     if refused:
         with pytest.raises(UserError, match=r"^data\.files\.timestamp_format: EPOCH_M"):
             checks.check_times(config, last)

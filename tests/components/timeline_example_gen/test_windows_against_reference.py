@@ -1,349 +1,264 @@
-"""Whole runs, from logs to examples, against loops of a few lines."""
+"""The vectorised path from rows to examples against loops of ten lines."""
 
 from __future__ import annotations
 
-import csv
-import datetime
-import functools
-import math
 import random
-import zoneinfo
-from bisect import bisect
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from google.protobuf import text_format
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from components.timeline_example_gen import hashing, shards
-from components.timeline_example_gen.generate import generate_examples
+from components.timeline_example_gen import hashing, shards, splits
+from components.timeline_example_gen.columns import history_bucket, plan_columns
+from components.timeline_example_gen.inputs import Inputs
+from components.timeline_example_gen.lookups import make_lookup
+from components.timeline_example_gen.sources import movielens
+from components.timeline_example_gen.sources.derived import with_derived_fields
+from components.timeline_example_gen.sources.movielens_dat import MovieLensDat
+from components.timeline_example_gen.sources.source import Role, RowCount, Table
 from configs import recommender_pb2 as pb
 
-CONFIG = """
-input {
-  activity_feature_groups {
-    features { feature_name: "context_item" feature_type: %(item)s vocab_name: "item"
-               embedding_dim: 4 feature_length: 3 }
-    features { feature_name: "context_device" embedding_dim: 4 feature_length: 2 }
-  }
-  activity_feature_groups {
-    features { feature_name: "context_genre" embedding_dim: 4 feature_length: 4 }
-  }
-  label_feature { feature_name: "label_item" feature_type: %(item)s vocab_name: "item"
-                  embedding_dim: 4 }
-}
-data {
-  source: CSV
-  max_rejected_fraction: 0
-  files {
-    activities_files: "log-*.csv" user_column: "user" item_column: "item"
-    timestamp_column: "time" timestamp_format: EPOCH_MILLISECONDS
-    value_column: "value" activity_type_column: "type"
-    activity_fields { column: "device" }
-    activity_fields { column: "place" type: INT }
-    activity_fields { column: "load" type: FLOAT }
-    items_file: "items.csv" item_key_column: "item" title_column: "title"
-    item_fields { column: "genres" field: "genre" separator: "|" }
-  }
-  derived_fields { field: "year" derivation: YEAR_IN_TEXT from_field: "title" }
-}
-"""
+Row = tuple[int, int, int, float]  # user, item, timestamp, rating
+
 STEPS, GENRES = 3, 4
-LENGTHS = {"device": 2, "genre": GENRES}
-START = 1_709_251_200  # 2024-03-01
-TYPES = ["view", "buy", "räte"]
-# Items from 5 on are not in the table.
-YEARS = [1994, 0, 2001, 0, 1950]
-GENRES_OF = [["A"], ["A", "B"], ["B", "C", "D", "E", "F"], ["C"], []]
-LABELLED = ("train", "eval", "test")
+# Item 4 has no genre; items from 5 on are not in the table.
+GENRES_OF = {0: ["A"], 1: ["A", "B"], 2: ["B", "C", "D", "E", "F"], 3: ["C"], 4: []}
+VALUES = st.sampled_from([0.5, 1.0, -2.0, 0.0])
+ROWS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 7), st.integers(0, 6), VALUES),
+    max_size=60,
+)
+ReadSplit = Callable[[Path, str], list[dict[str, list[Any]]]]
+# The split of a user's activity: by its place in the timeline, its length and time.
+SplitOf = Callable[[int, int, int], str]
 
 
-class Row(NamedTuple):
-    """An activity as in the log, the number of its item instead of the id."""
+def _tie(user: int, item: int, seed: int) -> int:
+    """The order within a second, one pair at a time."""
 
-    user: str
-    item: int
-    time: int
-    value: str
-    type: str
-    device: str
-    place: str
-    load: str
-
-
-Example = tuple[str, dict[str, list[Any]]]
-Examples = dict[tuple[str, int], Example]
-SplitOf = Callable[[list[Row], int], str]
-
-
-def _log(rng: random.Random) -> list[Row]:
-    users = [f"{n}" if n % 3 else f"ü, {n}" for n in range(rng.randint(25, 40))]
-    return [
-        Row(
-            user=rng.choice(users),
-            item=rng.randrange(9),
-            # Few hours and few parts of a second, so that there are ties in both.
-            time=1000 * (START + 3600 * rng.randrange(96)) + rng.choice([0, 250, 999]),
-            value=rng.choice(["-3", "-0", "0", "0.5", "2.50", "4", "1e1"]),
-            type=rng.choice(TYPES),
-            device=rng.choice(["", "phone", "Küche", "tv"]),
-            place=rng.choice(["", "-7", "0", "12"]),
-            load=rng.choice(["", "-0.25", "0", "1.5"]),
+    def text(value: int) -> hashing.Hashes:
+        data = str(value).encode()
+        return hashing.hash_bytes(
+            np.frombuffer(data, np.uint8), np.array([0, len(data)])
         )
-        for _ in range(rng.randint(300, 600))
-    ]
+
+    return int(hashing.combine(hashing.seeded(text(user), seed), text(item))[0])
 
 
-def _config(rng: random.Random, split: int) -> pb.RecommenderConfig:
-    config = pb.RecommenderConfig()
-    text_format.Parse(CONFIG % {"item": rng.choice(["INT", "STRING"])}, config)
-    data = config.data
-    data.split, data.seed = split, rng.randrange(5)
-    data.num_shards = rng.choice([1, 1, 2, 5])
-    data.train_data_fraction = rng.choice([0.3, 0.4, 0.55, 0.6])
-    data.min_timeline_length = rng.randint(2, 4)
-    data.max_timeline_length = rng.choice([0, rng.randint(10, 25)])
-    data.repeated_activities = rng.choice(pb.RepeatedActivities.values())
-    data.window_stride = rng.choice([1, 2, 3])
-    data.max_windows_per_user = rng.choice([0, rng.randint(1, 4)])
-    data.timezone = rng.choice(["UTC", "Asia/Kolkata"])
-    if rng.random() < 0.5:
-        data.min_rating = rng.choice([-1, 0, 0.5])
-    if rng.random() < 0.5:
-        data.activity_types[:] = rng.sample(TYPES, 2)
-    if split == pb.TEMPORAL and rng.random() < 0.5:
-        data.train_end = rng.choice(
-            ["2024-03-02", "2024-03-02T10:00", f"{START + 99_999}"]
-        )
-        data.eval_end = rng.choice(["2024-03-03", "2024-03-03 09:30:00"])
-    return config
+def _leave_one_out(at: int, length: int, _time: int) -> str:
+    return {length - 1: "test", length - 2: "eval"}.get(at, "train")
 
 
-def _reference(rows: list[Row], config: pb.RecommenderConfig, split_of: SplitOf) -> Any:
-    """Split and columns of each example, by user and place in the timeline."""
-    data = config.data
-    examples: Examples = {}
-    for user, timeline in _timelines(rows, data).items():
-        newer = 0
-        for at in range(len(timeline) - 1, 0, -1):
-            split = split_of(timeline, at)
-            if split == "train":
-                rank, rest = divmod(newer, data.window_stride)
-                newer += 1
-                if rest or rank >= (data.max_windows_per_user or len(timeline)):
-                    continue
-            examples[user, at] = split, _columns(timeline, at, split, config)
-    return examples
-
-
-def _wanted(rows: list[Row], data: pb.DataConfig) -> list[Row]:
-    least = data.min_rating if data.HasField("min_rating") else -math.inf
-    types = data.activity_types or TYPES
-    return [row for row in rows if float(row.value) >= least and row.type in types]
-
-
-def _timelines(rows: list[Row], data: pb.DataConfig) -> dict[str, list[Row]]:
-    def order(row: Row) -> Any:
-        fields = int(row.place or 0), float(row.load or 0), row.device.encode()
-        return row.time, _tie(row, data.seed), float(row.value), fields
-
-    timelines = defaultdict(list)
-    for row in sorted(_wanted(rows, data), key=order):
-        timelines[row.user].append(row)
-    kept = {u: _once_each(t, data.repeated_activities) for u, t in timelines.items()}
-    most = data.max_timeline_length or math.inf
-    return {u: t for u, t in kept.items() if data.min_timeline_length <= len(t) <= most}
-
-
-def _tie(row: Row, seed: int) -> int:
-    """The order within a moment, one pair at a time."""
-    user = hashing.seeded(_hash(row.user), seed)
-    return int(hashing.combine(user, _hash(str(row.item)))[0])
-
-
-@functools.cache
-def _hash(text: str) -> hashing.Hashes:
-    data = text.encode()
-    return hashing.hash_bytes(np.frombuffer(data, np.uint8), np.array([0, len(data)]))
-
-
-def _once_each(timeline: list[Row], repeated: int) -> list[Row]:
-    if repeated == pb.KEEP_ALL:
-        return timeline
-    step = 1 if repeated == pb.KEEP_FIRST else -1
-    kept: dict[int, Row] = {}
-    for row in timeline[::step]:
-        kept.setdefault(row.item, row)
-    return list(kept.values())[::step]
-
-
-def _columns(
-    timeline: list[Row], at: int, split: str, config: pb.RecommenderConfig
-) -> dict[str, list[Any]]:
-    integers = config.input.label_feature.feature_type == pb.INT
-    one_value: dict[str, tuple[Any, Callable[[Row], Any]]] = {
-        "item": (0, lambda row: row.item)
-        if integers
-        else (b"", lambda row: f"{row.item}".encode()),
-        "value": (0.0, lambda row: float(row.value)),
-        "device": (b"", lambda row: row.device.encode()),
-        "place": (0, lambda row: int(row.place or 0)),
-        "load": (0.0, lambda row: float(row.load or 0)),
-        "year": (0, lambda row: YEARS[row.item] if row.item < len(YEARS) else 0),
-    }
-    before, label = timeline[max(0, at - STEPS) : at], timeline[at]
-    seen = [] if split == "train" else timeline[:at]
-    columns = {
-        "user_id": [label.user.encode()],
-        "label_position": [at],
-        "context_length": [len(before)],
-        "history_length": [
-            [b"1-4", b"5-9", b"10-19", b"20-49"][bisect([5, 10, 20], at)]
-        ],
-        "context_timestamp": _padded([row.time // 1000 for row in before], STEPS, 0),
-        "label_timestamp": [label.time // 1000],
-        "item_title": [],
-        "seen_item": [one_value["item"][1](row) for row in seen],
-    }
-    for name, (nothing, value) in one_value.items():
-        length = LENGTHS.get(name, STEPS)
-        values = [value(row) for row in before]
-        columns[f"context_{name}"] = _padded(values, length, nothing)
-        columns[f"label_{name}"] = [value(label)]
-    for prefix, part in (("context", before), ("label", [label])):
-        genres = [g.encode() for row in part for g in _genres(row.item)][-GENRES:]
-        columns[f"{prefix}_genre"] = _padded(genres, GENRES, b"")
-        columns[f"{prefix}_genre_length"] = [len(genres)]
-    return columns
-
-
-def _genres(item: int) -> list[str]:
-    return GENRES_OF[item] if item < len(GENRES_OF) else []
-
-
-def _padded(values: list[Any], length: int, nothing: Any) -> list[Any]:
-    return values[-length:] + [nothing] * (length - len(values))
-
-
-def _leave_one_out(timeline: list[Row], at: int) -> str:
-    return {1: "test", 2: "eval"}.get(len(timeline) - at, "train")
-
-
-def _temporal(ends: Sequence[int]) -> SplitOf:
-    def split_of(timeline: list[Row], at: int) -> str:
-        return LABELLED[sum(timeline[at].time // 1000 > end for end in ends)]
+def _by(cuts: splits.Cuts) -> SplitOf:
+    def split_of(_at: int, _length: int, time: int) -> str:
+        if time <= cuts.train_end:
+            return "train"
+        return "eval" if time <= cuts.eval_end else "test"
 
     return split_of
 
 
-def _as_found(found: Examples) -> SplitOf:
-    """Of splits by hash; a label that is not found can be one of train thinned out."""
-    return lambda timeline, at: found.get((timeline[at].user, at), ("train",))[0]
+def _reference(
+    rows: list[Row], data: pb.DataConfig, split_of: SplitOf
+) -> dict[Any, dict[str, Any]]:
+    timelines = defaultdict(list)
+    for user, item, time, rating in rows:
+        timelines[user].append((time, _tie(user, item, data.seed), item, rating))
+    result = {}
+    for user, timeline in timelines.items():
+        timeline.sort()
+        timeline = _once_each(timeline, data.repeated_activities)
+        longest = data.max_timeline_length or len(timeline)
+        if not data.min_timeline_length <= len(timeline) <= longest:
+            continue
+        split_at = {
+            at: split_of(at, len(timeline), timeline[at][0])
+            for at in range(1, len(timeline))
+        }
+        newest_first = [at for at in reversed(split_at) if split_at[at] == "train"]
+        most = data.max_windows_per_user or None
+        kept = newest_first[:: data.window_stride][:most]
+        for at, split in split_at.items():
+            context = timeline[max(0, at - STEPS) : at]
+            genres = [g for a in context for g in GENRES_OF.get(a[2], [])][-GENRES:]
+            label = timeline[at]
+            if split == "train" and at not in kept:
+                continue
+            seen = [a[2] for a in timeline[:at]]
+            result[str(user), at] = {
+                "split": split,
+                "context_movie_id": [a[2] for a in context],
+                "context_movie_rating": [a[3] for a in context],
+                "context_movie_genre": genres,
+                "label_movie_id": label[2],
+                "label_movie_genre": GENRES_OF.get(label[2], [])[-GENRES:],
+                "context_timestamp": [a[0] for a in context],
+                "label_timestamp": label[0],
+                "seen_movie_id": [] if split == "train" else seen,
+                "history_length": history_bucket(at, (5, 10, 20, 50, 100)),
+            }
+    return result
 
 
-def _ends(rows: list[Row], data: pb.DataConfig) -> list[int]:
-    """The last seconds of train and of eval."""
-    if data.train_end:
-        return [_second(end, data.timezone) for end in (data.train_end, data.eval_end)]
-    seconds = sorted(row.time // 1000 for row in _wanted(rows, data))
-    share = Fraction(str(data.train_data_fraction))
+def _once_each(timeline: list[Any], repeated: int) -> list[Any]:
+    if repeated == pb.KEEP_ALL:
+        return timeline
+    step = 1 if repeated == pb.KEEP_FIRST else -1
+    kept: dict[int, Any] = {}
+    for activity in timeline[::step]:
+        kept.setdefault(activity[2], activity)
+    return list(kept.values())[::step]
+
+
+def _unpadded(example: dict[str, list[Any]], split: str) -> dict[str, Any]:
+    steps = example["context_length"][0]
+    genres = [value.decode() for value in example["context_movie_genre"]]
+    label_genres = [value.decode() for value in example["label_movie_genre"]]
+    assert len(genres) == len(label_genres) == GENRES
+    columns = {
+        "split": split,
+        "label_movie_id": example["label_movie_id"][0],
+        "label_timestamp": example["label_timestamp"][0],
+        "seen_movie_id": example["seen_movie_id"],
+        "history_length": example["history_length"][0].decode(),
+    }
+    for name, values in (
+        ("context_movie_genre", genres),
+        ("label_movie_genre", label_genres),
+    ):
+        real = example[f"{name}_length"][0]
+        assert values[real:] == [""] * (GENRES - real)
+        columns[name] = values[:real]
+    for name in ("context_movie_id", "context_movie_rating", "context_timestamp"):
+        assert example[name][steps:] == [0] * (STEPS - steps)
+        columns[name] = example[name][:steps]
+    return columns
+
+
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    user, item, time, rating = (
+        ([row[i] for row in rows] for i in range(4)) if rows else ([], [], [], [])
+    )
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(user, pa.int64()),
+            pa.array(item, pa.int64()),
+            pa.array([1000 * t for t in time], pa.int64()),
+            pa.array(rating, pa.float64()),
+        ],
+        ["user", "item", "timestamp", "value"],
+    )
+
+
+def _write(
+    config: pb.RecommenderConfig,
+    folder: Path,
+    batches: list[list[Row]],
+    num_shards: int,
+    cuts: splits.Cuts | None = None,
+) -> list[shards.ShardReport]:
+    source = with_derived_fields(
+        MovieLensDat(Inputs(("data/ratings.dat",))), movielens.DERIVED_FIELDS, "UTC"
+    )
+    plan = plan_columns(config, source)
+    table = Table(
+        file="movies.dat",
+        keys=[str(item) for item in GENRES_OF],
+        lines=list(range(1, len(GENRES_OF) + 1)),
+        texts=[b""] * len(GENRES_OF),
+        fields={
+            "movie_year": [None] * len(GENRES_OF),
+            "movie_genre": list(GENRES_OF.values()),
+        },
+        titles=None,
+        count=RowCount(),
+    )
+    fields = [(f, plan.type_of(f)) for f in plan.fields(Role.ITEM)]
+    items = make_lookup(table, fields, plan.item_type, "item")
+    users = make_lookup(None, [], pb.STRING, "user")
+    task = shards.make_task(config, plan, items, users, num_shards)
+    streams: dict[int, list[bytes]] = {number: [] for number in range(num_shards)}
+    for rows in batches:
+        for number, stream in shards.partition(_batch(rows), num_shards):
+            streams[number].append(stream)
     return [
-        seconds[math.ceil(part * len(seconds)) - 1] for part in (share, (1 + share) / 2)
+        shards.write_shard(task, number, parts, cuts, str(folder))
+        for number, parts in streams.items()
     ]
 
 
-def _second(end: str, timezone: str) -> int:
-    if end.isdecimal():
-        return int(end)
-    moment = datetime.datetime.fromisoformat(end)
-    whole_day = datetime.timedelta(days=len(end) == len("2024-03-02"))
-    moment = (moment + whole_day).replace(tzinfo=zoneinfo.ZoneInfo(timezone))
-    return int(moment.timestamp()) - whole_day.days
-
-
-def _write(folder: Path, rows: list[Row], files: int) -> None:
-    folder.mkdir()
-    for number in range(files):
-        _write_csv(folder / f"log-{number}.csv", [Row._fields, *rows[number::files]])
-    items = [
-        (n, f"Ä Film ({year})" if year else "Film", "|".join(GENRES_OF[n]))
-        for n, year in enumerate(YEARS)
-    ]
-    _write_csv(folder / "items.csv", [("item", "title", "genres"), *items])
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-
-
-@pytest.mark.parametrize("number", range(40))
-@pytest.mark.parametrize("split", pb.Split.values(), ids=pb.Split.Name)
+@settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rows=ROWS,
+    settings_=st.fixed_dictionaries(
+        {"min_timeline_length": st.integers(2, 5), "seed": st.integers(0, 3)},
+        optional={
+            "max_timeline_length": st.integers(5, 9),
+            "repeated_activities": st.sampled_from(pb.RepeatedActivities.values()),
+            "window_stride": st.integers(1, 3),
+            "max_windows_per_user": st.integers(0, 3),
+        },
+    ),
+    train_end=st.none() | st.integers(-1, 6),
+    eval_seconds=st.integers(1, 3),
+)
 def test_examples_equal_the_reference(
     tmp_path: Path,
-    read_split: Callable[[Path, str], list[dict[str, list[Any]]]],
-    split: int,
-    number: int,
+    make_config: Callable[..., pb.RecommenderConfig],
+    read_split: ReadSplit,
+    rows: list[Row],
+    settings_: dict[str, int],
+    train_end: int | None,
+    eval_seconds: int,
 ) -> None:
-    rng = random.Random(number)
-    rows, config = _log(rng), _config(rng, split)
-    _write(tmp_path / "data", rows, files=rng.randint(1, 3))
-    report = generate_examples(config, str(tmp_path / "data"), str(tmp_path / "out"))
-    written = [(n, e) for n in LABELLED for e in read_split(tmp_path / "out", n)]
-    found = {
-        (e["user_id"][0].decode(), e["label_position"][0]): (name, e)
-        for name, e in written
-    }
-    assert len(found) == len(written)
-    split_of: dict[int, SplitOf] = {
-        pb.LEAVE_ONE_OUT: _leave_one_out,
-        pb.TEMPORAL: _temporal(_ends(rows, config.data)),
-    }
-    reference = _reference(rows, config, split_of.get(split, _as_found(found)))
-    assert found == reference
-    if split == pb.USER_HASH:
-        splits_of_users = {(user, name) for (user, _), (name, _) in found.items()}
-        assert len(splits_of_users) == len({user for user, _ in found})
-    counted = Counter(name for name, _ in written)
-    assert {name: report["examples"][name] for name in LABELLED} == counted
-    left_out = report["left_out"]
-    dropped = sum(n for name, n in left_out.items() if "activities" in name)
-    assert report["activities"] + dropped == len(rows)
+    config, cuts, split_of = make_config(**settings_), None, _leave_one_out
+    if train_end is not None:
+        config.data.split = pb.TEMPORAL
+        cuts = splits.Cuts(train_end, train_end + eval_seconds)
+        split_of = _by(cuts)
+    reports = _write(config, tmp_path, [rows[::2], rows[1::2]], 2, cuts)
+    found = {}
+    for split in ("train", "eval", "test"):
+        for example in read_split(tmp_path, split):
+            key = example["user_id"][0].decode(), example["label_position"][0]
+            found[key] = _unpadded(example, split)
+    assert found == _reference(rows, config.data, split_of)
+    counted = sum(c.examples for report in reports for c in report.splits.values())
+    assert counted == len(found)
 
 
-@pytest.mark.parametrize(
-    ("split", "values_per_batch"),
-    [
-        (pb.LEAVE_ONE_OUT, 1),
-        (pb.TEMPORAL, 100),
-        (pb.RANDOM, 10**6),
-        (pb.USER_HASH, 100),
-    ],
-)
+@pytest.mark.parametrize("values_per_batch", [1, 100, 10**6])
 def test_the_same_bytes_from_any_order_shards_and_batches(
     tmp_path: Path,
+    make_config: Callable[..., pb.RecommenderConfig],
     raw_records: Callable[[Path, str], list[bytes]],
     monkeypatch: pytest.MonkeyPatch,
-    split: int,
     values_per_batch: int,
 ) -> None:
     monkeypatch.setattr(shards, "_VALUES_PER_BATCH", values_per_batch)
     rng = random.Random(1)
-    rows = _log(rng)
-    whole = {}
-    for number in (1, 3, 20):
-        config = _config(random.Random(2), split)
-        config.data.num_shards = number
-        data, out = tmp_path / f"data-{number}", tmp_path / f"{number}"
-        _write(data, rows, files=number % 7)
-        generate_examples(config, str(data), str(out))
-        for name in LABELLED:
-            records = raw_records(out, name)
-            assert len(records) > 10
-            assert whole.setdefault(name, records) == records
-            assert len(list((out / f"Split-{name}").iterdir())) == number
+    rows = [
+        (rng.randrange(60), rng.randrange(8), rng.randrange(9), rng.choice([1.0, 2.0]))
+        for _ in range(600)
+    ]
+    whole = tmp_path / "whole"
+    _write(make_config(), whole, [rows], num_shards=1)
+    for number in (1, 3, 50):
         rng.shuffle(rows)
+        other = tmp_path / f"{number}"
+        _write(make_config(), other, [rows[:100], rows[100:250], rows[250:]], number)
+        for split in ("train", "eval", "test"):
+            records = raw_records(whole, split)
+            assert len(records) > 50
+            assert raw_records(other, split) == records
+            assert len(list((other / f"Split-{split}").iterdir())) == number
