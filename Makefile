@@ -78,12 +78,12 @@ lock-check: setup ## Tell whether the lock files fit pyproject.toml (no network 
 	@$(IN_ENV) python -m scripts.lock --check
 
 .PHONY: proto
-proto: ## Make the configuration's Python module anew from configs/recommender.proto
+proto: ## Make the Python modules anew from configs/*.proto
 	@uv=$$(sh scripts/set_up.sh --print-uv) && python=$$(sh scripts/set_up.sh --find 3.10) && \
 	"$$uv" run --quiet --no-project --isolated --python "$$python" \
 		--with '$(GRPCIO_TOOLS)' --with 'setuptools<81' \
 		python -W ignore -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \
-		configs/recommender.proto
+		configs/recommender.proto configs/experiment.proto
 
 .PHONY: dist
 dist: setup ## Build the distributions into dist/: pocketrec, and pocketrec-device's wheel

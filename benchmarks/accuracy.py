@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
-from benchmarks import baselines
+from benchmarks import baselines, bootstrap, bundles, ranking
 from components.text_table import table_lines
 from configs import features
 from configs import recommender_pb2 as pb
@@ -31,7 +32,12 @@ from pocketrec_device import Bundle
 if TYPE_CHECKING:
     from benchmarks.examples import Columns
 
+Floats = npt.NDArray[np.floating]
+
 METRICS = ("hr_10_test", "ndcg_10_test")
+BEYOND_ACCURACY = ("coverage_10_test", "popularity_ratio_10_test")
+# What the baselines count, as the models are trained on.
+FIT = "train"
 
 # The line that `pocketrec run` prints when a component has ended.
 _ENDED = re.compile(r"\[ *\d+/\d+\] (\w+)  (\w+)  ([\d.]+) s")
@@ -100,33 +106,114 @@ def measure(
       output: folder of the runs.
 
     Returns:
-      What `baselines.evaluate` returns, and by name the ``runs``.
+      What `baselines.describe` returns; by name the ``runs``; by the configuration's
+      name what `compare` returns of its runs, as ``configurations``.
 
     Raises:
       UserError: for bad input, if a run pushes nothing, or if it was tested on other
         examples than the baselines.
+      RuntimeError: if a run's ranks are not those that its gate has judged.
     """
     from benchmarks.examples import read_columns
     from components.timeline_example_gen.generate import generate_examples
 
     config = candidates[0].config
+    seen = _seen(config)
     with tempfile.TemporaryDirectory() as folder:
         generate_examples(config, str(data), folder)
-        result = baselines.evaluate(config, Path(folder), "train", _seen(config))
+        tested = baselines.fit_and_test(config, Path(folder), FIT, seen)
         expected = read_columns(config, Path(folder), "test")
     runs = {}
+    ranks: dict[str, list[Floats]] = {}
     for candidate in candidates:
         components, version = run(candidate, data, output)
-        found = read_columns(
-            candidate.config, version / "training" / "examples", "test"
+        examples = version / "training" / "examples"
+        expect_same(
+            candidate.name, read_columns(candidate.config, examples, "test"), expected
         )
-        expect_same(candidate.name, found, expected)
+        bundle = Bundle.load(version / "bundle")
+        answers = bundles.answers(bundle, examples / "Split-test", baselines.TOP)
+        if not np.array_equal(answers.users, expected.user):
+            raise RuntimeError(f"{candidate.name}: its examples have changed")
+        bundles.check_gate(
+            candidate.name, answers.ranks, bundle.manifest["gates"]["tflite"]
+        )
+        top = bundles.item_numbers_of(answers.top, tested.items)
         runs[candidate.name] = {
+            "configuration": candidate.config.name,
             "seed": candidate.config.train.seed,
-            **describe(version / "bundle"),
+            **describe(bundle),
+            f"coverage_{baselines.TOP}_test": ranking.coverage(top, answers.num_items),
+            f"popularity_ratio_{baselines.TOP}_test": ranking.popularity_ratio(
+                top, tested.labels, tested.counts
+            ),
+            "milliseconds": answers.milliseconds,
             "components": components,
         }
-    return {**result, "runs": runs}
+        ranks.setdefault(candidate.config.name, []).append(answers.ranks)
+    return {
+        **baselines.describe(tested, config, FIT, seen),
+        "bootstrap": {"resamples": bootstrap.RESAMPLES, "level": bootstrap.LEVEL},
+        "runs": runs,
+        "configurations": {
+            name: compare(
+                [run for run in runs.values() if run["configuration"] == name],
+                np.stack(ranks[name]),
+                tested.ranks,
+                expected.user,
+            )
+            for name in ranks
+        },
+    }
+
+
+def compare(
+    runs: Sequence[Mapping[str, Any]],
+    ranks: Floats,
+    baseline_ranks: Mapping[str, npt.NDArray[np.integer]],
+    users: npt.NDArray[Any],
+) -> dict[str, Any]:
+    """One configuration's runs together, beside the baseline that is best.
+
+    Args:
+      runs: as `measure` describes them, each with another seed.
+      ranks: ``[runs, examples]``, of the .tflite files, infinite for a miss.
+      baseline_ranks: by baseline ``[examples]``.
+      users: ``[examples]``, whose each example is.
+
+    Returns:
+      ``seeds``; by metric the ``mean`` over them and its standard deviation ``std``
+      (None of one seed), the strongest ``baseline`` and its ``baseline_value``, the
+      ``difference`` with the interval's ends ``low`` and ``high``, and whether it
+      ``excludes_zero``; the means of coverage, popularity ratio and milliseconds; the
+      largest sizes in bytes.
+    """
+    result: dict[str, Any] = {"seeds": [run["seed"] for run in runs]}
+    for metric in METRICS:
+        kind, k, _ = metric.split("_")
+        gains = ranking.gains(ranks, kind, int(k))  # [runs, examples]
+        values = gains.mean(axis=1)
+        others = {
+            name: ranking.gains(of_baseline, kind, int(k))
+            for name, of_baseline in baseline_ranks.items()
+        }
+        strongest = max(others, key=lambda name: float(others[name].mean()))
+        found = bootstrap.paired_difference(gains, others[strongest], users)
+        result[metric] = {
+            "mean": float(values.mean()),
+            "std": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "baseline": strongest,
+            "baseline_value": float(others[strongest].mean()),
+            "difference": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "excludes_zero": found.excludes_zero,
+        }
+    for name in (*BEYOND_ACCURACY, "milliseconds"):
+        result[name] = float(np.mean([run[name] for run in runs]))
+    for name in ("model_bytes", "bundle_bytes"):
+        result[name] = max(run[name] for run in runs)
+    return result
 
 
 def run(
@@ -164,9 +251,8 @@ def run(
     return components, push / "versions" / (push / "CURRENT").read_text().strip()
 
 
-def describe(folder: Path) -> dict[str, Any]:
+def describe(bundle: Bundle) -> dict[str, Any]:
     """Both gates' metrics and the sizes, from a pushed bundle."""
-    bundle = Bundle.load(folder)
     gates = {
         gate: {row["metric"]: row["value"] for row in rows}
         for gate, rows in bundle.manifest["gates"].items()
@@ -177,7 +263,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "quantization": bundle.manifest["quantization"],
         "model_bytes": bundle.files["model.tflite"].size,
         "bundle_bytes": sum(
-            path.stat().st_size for path in folder.rglob("*") if path.is_file()
+            path.stat().st_size for path in bundle.path.rglob("*") if path.is_file()
         ),
     }
 
@@ -203,17 +289,9 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['items']:,} items"
     )
     yield ""
-    rows = [
-        ("", "HR@10", "NDCG@10", "HR@10", "NDCG@10", "bytes of", "bytes of"),
-        ("", ".tflite", ".tflite", "SavedModel", "SavedModel", "model", "bundle"),
-    ]
-    for name, values in result["models"].items():
-        rows.append((name, *_metrics(values), "", "", "", ""))
-    for name, run in result["runs"].items():
-        sizes = f"{run['model_bytes']:,}", f"{run['bundle_bytes']:,}"
-        metrics = *_metrics(run["tflite"]), *_metrics(run["saved_model"])
-        rows.append((name, *metrics, *sizes))
-    yield from table_lines(rows)
+    yield from table_lines(list(_accuracy_rows(result)))
+    yield ""
+    yield from _comparison_lines(result)
     yield ""
     runs = result["runs"].values()
     nodes = next(iter(runs))["components"]
@@ -229,12 +307,75 @@ def report(result: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def _accuracy_rows(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Every baseline and every run."""
+    yield (
+        *("", "HR@10", "NDCG@10", "coverage", "popularity", "HR@10", "NDCG@10"),
+        *("bytes of", "bytes of", "ms"),
+    )
+    yield (
+        *("", ".tflite", ".tflite", "@10", "ratio@10", "SavedModel", "SavedModel"),
+        *("model", "bundle", "per call"),
+    )
+    for name, values in result["models"].items():
+        yield (name, *_metrics(values), *_beyond_accuracy(values), *[""] * 5)
+    for name, run in result["runs"].items():
+        yield (
+            name,
+            *_metrics(run["tflite"]),
+            *_beyond_accuracy(run),
+            *_metrics(run["saved_model"]),
+            f"{run['model_bytes']:,}",
+            f"{run['bundle_bytes']:,}",
+            f"{run['milliseconds']:.3f}",
+        )
+
+
+def _comparison_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Every configuration beside the strongest baseline of each metric."""
+    drawing = result["bootstrap"]
+    percent = f"{drawing['level']:.0%}".replace("%", " %")
+    rows = [
+        (
+            *("", "metric", "seeds", "mean", "std", "baseline", "its value"),
+            *("difference", f"{percent} interval", "excludes 0"),
+        )
+    ]
+    for name, configuration in result["configurations"].items():
+        for metric in METRICS:
+            values = configuration[metric]
+            rows.append(
+                (
+                    name,
+                    metric,
+                    str(len(configuration["seeds"])),
+                    f"{values['mean']:.4f}",
+                    "" if values["std"] is None else f"{values['std']:.4f}",
+                    values["baseline"],
+                    f"{values['baseline_value']:.4f}",
+                    f"{values['difference']:+.4f}",
+                    f"{values['low']:+.4f} to {values['high']:+.4f}",
+                    "yes" if values["excludes_zero"] else "no",
+                )
+            )
+    yield (
+        "The .tflite file, mean over the seeds, beside the strongest baseline; paired "
+        f"bootstrap over users, {drawing['resamples']:,} resamples"
+    )
+    yield from table_lines(rows)
+
+
 def _seen(config: pb.RecommenderConfig) -> str:
     return pb.Seen.Name(config.model.seen).lower()
 
 
 def _metrics(values: Mapping[str, float]) -> list[str]:
     return [f"{values[metric]:.4f}" for metric in METRICS]
+
+
+def _beyond_accuracy(values: Mapping[str, float]) -> list[str]:
+    coverage, ratio = (values[metric] for metric in BEYOND_ACCURACY)
+    return [f"{coverage:.4f}", f"{ratio:.2f}"]
 
 
 def _seconds(component: Mapping[str, Any]) -> str:
@@ -294,12 +435,16 @@ def main(
     """Accuracy, size and time of whole runs, beside the baselines.
 
     Each configuration's pipeline runs as `pocketrec run` runs it; the numbers are those
-    of its gates on the test split, and the baselines are tested on the same examples.
+    of its gates on the test split, and the baselines are tested on the same examples,
+    with the same items left out (`--set model.seen=KEPT` for none). Each
+    configuration's mean over the seeds is set beside the strongest baseline, with a
+    95 % interval of the difference from a paired bootstrap over users.
 
     \b
     Example:
       python -m benchmarks.accuracy --config configs/movielens_100k.pbtxt \\
-          --config configs/movielens_100k_id_based.pbtxt --data ml-100k
+          --config configs/movielens_100k_id_based.pbtxt --data ml-100k \\
+          --seed 1 --seed 2 --seed 3
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore", FutureWarning)

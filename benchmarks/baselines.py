@@ -10,6 +10,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ from configs.loader import load_config
 if TYPE_CHECKING:
     from benchmarks.examples import EvaluationSet
 
+Ints = npt.NDArray[np.integer]
+
 MODELS: Mapping[str, Callable[[Activities, int], Baseline]] = {
     "popularity": Popularity,
     "markov": Markov,
@@ -36,15 +39,40 @@ MODELS: Mapping[str, Callable[[Activities, int], Baseline]] = {
     "item_cosine": ItemCosine,
 }
 SEEN = ("timeline", "context", "kept")
+# Length of the lists that coverage and popularity are measured on.
+TOP = 10
 FITS = {"train": ("train",), "train+eval": ("train", "eval")}
 
 _BATCH = 256
 
 
-def ranks_of(
+@dataclass(frozen=True)
+class Tested:
+    """What the baselines answered to the test examples.
+
+    Items are numbers, places in `items`; -1 is one that it does not have.
+
+    Attributes:
+      items: raw ids of the catalogue, sorted.
+      counts: int64 ``[items]``, examples that were counted with each as label.
+      activities: how many were counted.
+      labels: int64 ``[examples]``.
+      ranks: by model int64 ``[examples]``, 1 for the best.
+      top: by model int64 ``[examples, TOP]``, the best items in no order.
+    """
+
+    items: npt.NDArray[Any]
+    counts: Ints
+    activities: int
+    labels: Ints
+    ranks: dict[str, Ints]
+    top: dict[str, Ints]
+
+
+def answers_of(
     model: Baseline, examples: EvaluationSet, num_items: int, seen: str
-) -> npt.NDArray[np.integer]:
-    """Rank of each test example's label, int64 ``[examples]``.
+) -> tuple[Ints, Ints]:
+    """What a baseline answers to each test example.
 
     Args:
       model: the baseline.
@@ -52,9 +80,13 @@ def ranks_of(
       num_items: in the catalogue.
       seen: what is left out, one of ``SEEN``: all earlier items of the user, those of
         the context, or none.
+
+    Returns:
+      The labels' ranks int64 ``[examples]``, and the best items int64
+      ``[examples, TOP]`` in no order, -1 where there are not so many.
     """
     left_out = {"timeline": examples.histories, "context": examples.contexts}.get(seen)
-    ranks = []
+    ranks, top = [], []
     for begin in range(0, len(examples.labels), _BATCH):
         batch = slice(begin, begin + _BATCH)
         excluded = None
@@ -62,12 +94,13 @@ def ranks_of(
             excluded = ranking.excluded_items(left_out[batch], num_items)
         scores = model.scores(examples.histories[batch])
         ranks.append(ranking.label_ranks(scores, examples.labels[batch], excluded))
-    return np.concatenate(ranks)
+        top.append(ranking.top_items(scores, TOP, excluded))
+    return np.concatenate(ranks), np.concatenate(top)
 
 
-def evaluate(
+def fit_and_test(
     config: pb.RecommenderConfig, folder: Path, fit: str, seen: str
-) -> dict[str, Any]:
+) -> Tested:
     """Fits all baselines and tests them.
 
     With ``fit="train"`` the activity before the last, eval's label, is in the history
@@ -79,10 +112,6 @@ def evaluate(
       folder: of the examples.
       fit: a key of ``FITS``.
       seen: one of ``SEEN``.
-
-    Returns:
-      The protocol, the numbers of items, activities and test examples, and by model its
-      metrics, whose names end in the split.
 
     Raises:
       UserError: if there are no examples, or they do not fit the configuration.
@@ -97,16 +126,57 @@ def evaluate(
     tested = examples.evaluation_set(
         items, examples.read_columns(config, folder, "test")
     )
+    answers = {
+        name: answers_of(make(counted, len(items)), tested, len(items), seen)
+        for name, make in MODELS.items()
+    }
+    labels = [examples.item_numbers(items, part.label) for part in fitted]
+    return Tested(
+        items=items,
+        counts=np.bincount(np.concatenate(labels), minlength=len(items)),
+        activities=len(counted.item),
+        labels=tested.labels,
+        ranks={name: ranks for name, (ranks, _) in answers.items()},
+        top={name: top for name, (_, top) in answers.items()},
+    )
+
+
+def evaluate(
+    config: pb.RecommenderConfig, folder: Path, fit: str, seen: str
+) -> dict[str, Any]:
+    """Fits all baselines and tests them: `fit_and_test`, then `describe`."""
+    return describe(fit_and_test(config, folder, fit, seen), config, fit, seen)
+
+
+def describe(
+    tested: Tested, config: pb.RecommenderConfig, fit: str, seen: str
+) -> dict[str, Any]:
+    """The numbers of tested baselines.
+
+    Args:
+      tested: what `fit_and_test` returned, with the other arguments.
+      config: the one that the examples were made with.
+      fit: a key of ``FITS``.
+      seen: one of ``SEEN``.
+
+    Returns:
+      The protocol, the numbers of items, activities and test examples, and by model its
+      metrics, whose names end in the split.
+    """
     results = {}
-    for name, make in MODELS.items():
-        ranks = ranks_of(make(counted, len(items)), tested, len(items), seen)
+    for name, ranks in tested.ranks.items():
         values = ranking.metrics(ranks, features.eval_top_k(config))
+        top = tested.top[name]
+        values[f"coverage_{TOP}"] = ranking.coverage(top, len(tested.items))
+        values[f"popularity_ratio_{TOP}"] = ranking.popularity_ratio(
+            top, tested.labels, tested.counts
+        )
         results[name] = {f"{metric}_test": value for metric, value in values.items()}
     split = pb.Split.Name(config.data.split).lower().replace("_", "-")
     return {
         "protocol": f"{split} split, full ranking, seen={seen}, fit on {fit}",
-        "items": len(items),
-        "activities": len(counted.item),
+        "items": len(tested.items),
+        "activities": tested.activities,
         "test_examples": len(tested.labels),
         "models": results,
     }
@@ -225,6 +295,8 @@ def _heading(metric: str) -> str:
         "ndcg": f"NDCG@{k}",
         "mrr": "MRR",
         "mean": "mean rank",
+        "coverage": f"coverage@{k}",
+        "popularity": f"popularity ratio@{k.removeprefix('ratio_')}",
     }[kind]
 
 

@@ -25,9 +25,15 @@ PADDING_ID = 0
 OOV_ID = 1
 FIRST_TERM_ID = 2
 
+# A column that slices may be made by, though the examples do not have it.
+LABEL_POPULARITY = "label_popularity"
+# Of items, the most popular first.
+POPULARITY_BUCKETS = ("head", "middle", "tail")
+
 DEFAULT_CONTEXT_LENGTH = 10
 DEFAULT_EVAL_TOP_K = (1, 5, 10)
 DEFAULT_CONV_NUM_FILTER_RATIOS = (2, 4)
+DEFAULT_RANKING_LAYER_DIMS = (64, 32)
 DEFAULT_HISTORY_LENGTH_BUCKETS = (5, 10, 20, 50, 100)
 
 _MOMENT = re.compile(
@@ -60,6 +66,11 @@ def item_field(config: pb.RecommenderConfig) -> str:
     return field_of(config.input.label_feature.feature_name)
 
 
+def item_feature_name(config: pb.RecommenderConfig) -> str:
+    """The context's feature of items' ids, e.g. ``context_movie_id``."""
+    return CONTEXT + item_field(config)
+
+
 def seen_feature_name(config: pb.RecommenderConfig) -> str:
     """The column that lists the user's earlier items, e.g. ``seen_movie_id``."""
     return SEEN + item_field(config)
@@ -68,6 +79,16 @@ def seen_feature_name(config: pb.RecommenderConfig) -> str:
 def length_column(feature_name: str) -> str:
     """The column that holds how many values of a multi-valued feature are real."""
     return f"{feature_name}_length"
+
+
+def step_lengths_column(feature_name: str) -> str:
+    """The column that holds how many values of each step are real, if aligned."""
+    return f"{feature_name}_step_lengths"
+
+
+def boundaries_column(feature_name: str) -> str:
+    """The column in which Transform repeats the boundaries of a feature's buckets."""
+    return f"{feature_name}_boundaries"
 
 
 def feature_groups(config: pb.RecommenderConfig) -> list[pb.FeatureGroup]:
@@ -89,8 +110,11 @@ def label_features(config: pb.RecommenderConfig) -> list[pb.Feature]:
 
 
 def all_features(config: pb.RecommenderConfig) -> list[pb.Feature]:
-    """Context features, then the label's."""
-    return [*context_features(config), *label_features(config)]
+    """Context features, then the label's, its value last."""
+    found = [*context_features(config), *label_features(config)]
+    if config.input.HasField("label_value_feature"):
+        found.append(config.input.label_value_feature)
+    return found
 
 
 def has_vocabulary(feature: pb.Feature) -> bool:
@@ -103,6 +127,16 @@ def has_vocabulary(feature: pb.Feature) -> bool:
 def is_categorical(feature: pb.Feature) -> bool:
     """Whether the model sees ids (STRING, INT) rather than numbers (FLOAT)."""
     return feature.feature_type != pb.FLOAT
+
+
+def is_bucketed(feature: pb.Feature) -> bool:
+    """Whether a FLOAT feature's value becomes the number of a bucket."""
+    return bool(feature.bucket_boundaries) or feature.num_buckets > 0
+
+
+def num_values(feature: pb.Feature) -> int:
+    """Length of the feature's column: so many values for each of its steps."""
+    return int(feature.feature_length) * max(int(feature.values_per_step), 1)
 
 
 def vocabulary_name(feature: pb.Feature) -> str:
@@ -139,22 +173,20 @@ def max_context_length(config: pb.RecommenderConfig) -> int:
         for group in config.input.activity_feature_groups
         for feature in group.features
     }
-    item = CONTEXT + item_field(config)
+    item = item_feature_name(config)
     return lengths.get(item, min(lengths.values(), default=DEFAULT_CONTEXT_LENGTH))
 
 
 def column_lengths(config: pb.RecommenderConfig) -> dict[str, int]:
     """Lengths of the columns that the configuration names.
 
-    A feature's column has its ``feature_length``; other columns have the length in
-    ``data.max_feature_lengths``.
+    A feature's column has its ``feature_length``, of an aligned feature times its
+    ``values_per_step``; other columns have the length in ``data.max_feature_lengths``.
     """
     lengths = {e.feature_name: int(e.length) for e in config.data.max_feature_lengths}
     if config.data.max_context_movie_genre_length:
         lengths["context_movie_genre"] = int(config.data.max_context_movie_genre_length)
-    lengths.update(
-        (f.feature_name, int(f.feature_length)) for f in all_features(config)
-    )
+    lengths.update((f.feature_name, num_values(f)) for f in all_features(config))
     return lengths
 
 
@@ -166,6 +198,11 @@ def eval_top_k(config: pb.RecommenderConfig) -> tuple[int, ...]:
 def conv_num_filter_ratios(config: pb.RecommenderConfig) -> tuple[int, ...]:
     """Filters of each convolution as a multiple of the group's embedding width."""
     return tuple(config.model.conv_num_filter_ratios) or DEFAULT_CONV_NUM_FILTER_RATIOS
+
+
+def ranking_layer_dims(config: pb.RecommenderConfig) -> tuple[int, ...]:
+    """Dense layers of the ranking head."""
+    return tuple(config.model.ranking_layer_dims) or DEFAULT_RANKING_LAYER_DIMS
 
 
 def history_length_buckets(config: pb.RecommenderConfig) -> tuple[int, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import posixpath
 import re
+import struct
 import zoneinfo
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +50,7 @@ def load_config(
     Raises:
       UserError: if the file cannot be read or parsed, or a value is not allowed.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot read the configuration {path}: {error.strerror}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the configuration is not UTF-8 text") from error
+    text = read_text(path)
     try:
         config = parse_config(text)
         for override in overrides:
@@ -67,6 +61,22 @@ def load_config(
     return config
 
 
+def read_text(path: str | Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot read the configuration {path}: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the configuration is not UTF-8 text") from error
+
+
 def parse_config(text: str) -> pb.RecommenderConfig:
     """Parses the text of a configuration, full or a bare ``InputConfig``.
 
@@ -75,10 +85,10 @@ def parse_config(text: str) -> pb.RecommenderConfig:
     """
     config = pb.RecommenderConfig()
     if _is_bare_input(text):
-        _merge(text, config.input)
+        merge_text(text, config.input)
         config.eval.bounds.append(DEFAULT_BOUND)
     else:
-        _merge(text, config)
+        merge_text(text, config)
     return config
 
 
@@ -92,8 +102,9 @@ def apply_override(config: pb.RecommenderConfig, override: str) -> None:
 
     Several values of a repeated field stand between commas
     (``model.hidden_layer_dims=64,32``; an empty value clears it); elements of a
-    repeated message are named by their index (``eval.bounds.0.lower_bound=0.2``), and a
-    message is given in text format (``eval.bounds={metric: "hr_10_test" ...}``).
+    repeated message are named by their index (``eval.bounds.0.lower_bound=0.2``; an
+    empty value removes one: ``eval.bounds.0=``), and a message is given in text format
+    (``eval.bounds={metric: "hr_10_test" ...}``).
 
     Raises:
       UserError: if the path is unknown or the value does not fit the field.
@@ -104,23 +115,28 @@ def apply_override(config: pb.RecommenderConfig, override: str) -> None:
         raise UserError(
             f"an override has the form path.to.field=value. Received: {override!r}"
         )
-    *parents, name = path.split(".")
-    parent: message.Message = config
-    walked = ""
-    index = 0
-    while index < len(parents):
-        field = _field(parent, parents[index], walked)
-        walked = f"{walked}{field.name}."
-        if field.message_type is None:
-            raise UserError(f"{walked.rstrip('.')} has no fields. Received: {path!r}")
-        child = getattr(parent, field.name)
-        if is_repeated(field):
-            index += 1
-            child = _element(child, parents[index : index + 1], walked)
-            walked = f"{walked}{parents[index]}."
-        parent = child
-        index += 1
-    _set(parent, _field(parent, name, walked), value.strip(), path)
+    outer, _, name = path.rpartition(".")
+    if outer and name.isdecimal():
+        parent, field = _find(config, outer)
+        if is_repeated(field) and field.message_type is not None:
+            _element(getattr(parent, field.name), [name], f"{outer}.")
+            _replace(parent, field, int(name), value.strip(), path)
+            return
+    parent, field = _find(config, path)
+    _set(parent, field, value.strip(), path)
+
+
+def is_whole_number(config: pb.RecommenderConfig, path: str) -> bool:
+    """Whether a field is of whole numbers.
+
+    Args:
+      config: the configuration.
+      path: ``path.to.field``, as `apply_override` takes it.
+
+    Raises:
+      UserError: if there is no such field.
+    """
+    return _find(config, path)[1].cpp_type in _INTEGERS
 
 
 def validate_config(config: pb.RecommenderConfig) -> None:
@@ -129,10 +145,12 @@ def validate_config(config: pb.RecommenderConfig) -> None:
     Raises:
       UserError: naming the field's path, the value and what is allowed.
     """
-    _check_ranges(config, "")
+    check_ranges(config, "")
     _check_input(config)
     _check_data(config)
     _check_model(config)
+    _check_train(config)
+    _check_tune(config)
     _check_eval(config)
     if not _NAME.fullmatch(config.name):
         raise _error(
@@ -151,7 +169,12 @@ def _is_bare_input(text: str) -> bool:
     return first is not None and first.group(1) in bare
 
 
-def _merge(text: str, target: message.Message) -> None:
+def merge_text(text: str, target: message.Message) -> None:
+    """Parses protobuf text into a message.
+
+    Raises:
+      UserError: with line and column, if it does not parse.
+    """
     try:
         text_format.Parse(text, target)
     except text_format.ParseError as error:
@@ -166,6 +189,29 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _find(
+    config: pb.RecommenderConfig, path: str
+) -> tuple[message.Message, FieldDescriptor]:
+    """The message that a path leads to, and its field that the path ends in."""
+    *parents, name = path.split(".")
+    parent: message.Message = config
+    walked = ""
+    index = 0
+    while index < len(parents):
+        field = _field(parent, parents[index], walked)
+        walked = f"{walked}{field.name}."
+        if field.message_type is None:
+            raise UserError(f"{walked.rstrip('.')} has no fields. Received: {path!r}")
+        child = getattr(parent, field.name)
+        if is_repeated(field):
+            index += 1
+            child = _element(child, parents[index : index + 1], walked)
+            walked = f"{walked}{parents[index]}."
+        parent = child
+        index += 1
+    return parent, _field(parent, name, walked)
+
+
 def _field(parent: message.Message, name: str, walked: str) -> FieldDescriptor:
     fields = parent.DESCRIPTOR.fields_by_name
     if name not in fields:
@@ -176,13 +222,28 @@ def _field(parent: message.Message, name: str, walked: str) -> FieldDescriptor:
 
 
 def _element(container: Any, index: list[str], walked: str) -> message.Message:
-    if not index or not index[0].isdigit() or int(index[0]) >= len(container):
+    if not index or not index[0].isdecimal() or int(index[0]) >= len(container):
         received = index[0] if index else "nothing"
         raise UserError(
             f"{walked.rstrip('.')} has {len(container)} elements, numbered from 0. "
             f"Received: {received}"
         )
     return container[int(index[0])]
+
+
+def _replace(
+    parent: message.Message, field: FieldDescriptor, index: int, value: str, path: str
+) -> None:
+    """Puts another message in the place of an element, or removes it."""
+    elements = getattr(parent, field.name)
+    if not value:
+        del elements[index]
+        return
+    given = type(parent)()
+    _set(given, field, value, path)
+    if len(getattr(given, field.name)) != 1:
+        raise _error(path, value, "one message")
+    elements[index].CopyFrom(getattr(given, field.name)[0])
 
 
 def _set(
@@ -251,14 +312,23 @@ def _range_text(field: FieldDescriptor) -> str:
     return f"{low:.15g} to {high:.15g}"
 
 
-def _check_ranges(config: message.Message, prefix: str) -> None:
+def check_ranges(config: message.Message, prefix: str) -> None:
+    """Checks all numbers of a message against the ranges that the proto states.
+
+    Args:
+      config: the message.
+      prefix: its path and a dot; empty for the outermost.
+
+    Raises:
+      UserError: naming the field's path, the value and the range.
+    """
     for field, value in config.ListFields():
         path = f"{prefix}{field.name}"
         values = value if is_repeated(field) else [value]
         for index, element in enumerate(values):
             if field.message_type is not None:
                 here = f"{path}.{index}." if is_repeated(field) else f"{path}."
-                _check_ranges(element, here)
+                check_ranges(element, here)
             elif field.cpp_type in _INTEGERS | _FLOATS:
                 low, high = _range(field)
                 if not low <= element <= high or not math.isfinite(element):
@@ -279,6 +349,8 @@ def _features(config: pb.RecommenderConfig) -> Iterator[tuple[str, pb.Feature]]:
     yield "input.label_feature", config.input.label_feature
     for index, feature in enumerate(config.input.label_item_features):
         yield f"input.label_item_features.{index}", feature
+    if config.input.HasField("label_value_feature"):
+        yield "input.label_value_feature", config.input.label_value_feature
 
 
 def _check_input(config: pb.RecommenderConfig) -> None:
@@ -302,10 +374,16 @@ def _check_feature(path: str, feature: pb.Feature) -> None:
     except ValueError as error:
         expected = f"a name that starts with one of {', '.join(features.ROLES)}"
         raise _error(f"{path}.feature_name", name, expected) from error
+    _check_values_per_step(path, feature)
     if feature.feature_type == pb.FLOAT:
         if feature.vocab_name:
             raise _error(f"{path}.vocab_name", feature.vocab_name, "none: it is FLOAT")
+        _check_buckets(path, feature)
         return
+    if features.is_bucketed(feature):
+        knob = "num_buckets" if feature.num_buckets else "bucket_boundaries"
+        kind = pb.FeatureType.Name(feature.feature_type)
+        raise _error(f"{path}.{knob}", f"of {kind}", "none: only FLOAT has buckets")
     if feature.scaling != pb.NONE:
         scaling = pb.Scaling.Name(feature.scaling)
         raise _error(f"{path}.scaling", scaling, "NONE: only FLOAT is scaled")
@@ -322,6 +400,57 @@ def _check_feature(path: str, feature: pb.Feature) -> None:
             raise _error(f"{path}.vocab_name", feature.vocab_name, expected)
 
 
+def _check_values_per_step(path: str, feature: pb.Feature) -> None:
+    number = feature.values_per_step
+    if not number:
+        return
+    if features.role_of(feature.feature_name) != features.CONTEXT:
+        expected = f"0: only {features.CONTEXT}<field> has steps"
+        raise _error(f"{path}.values_per_step", number, expected)
+    if feature.feature_type == pb.FLOAT:
+        expected = "0: among numbers, padding cannot be told from the value 0"
+        raise _error(f"{path}.values_per_step", number, expected)
+
+
+def _check_buckets(path: str, feature: pb.Feature) -> None:
+    """Checks the buckets of a FLOAT feature, and that it has an embedding with them."""
+    boundaries = list(feature.bucket_boundaries)
+    if not features.is_bucketed(feature):
+        if feature.embedding_dim:
+            expected = "0, or bucket_boundaries or num_buckets: only buckets have one"
+            raise _error(f"{path}.embedding_dim", feature.embedding_dim, expected)
+        return
+    if boundaries and feature.num_buckets:
+        expected = "0, since bucket_boundaries are given"
+        raise _error(f"{path}.num_buckets", feature.num_buckets, expected)
+    if feature.num_buckets == 1:
+        raise _error(f"{path}.num_buckets", 1, "2 or more, or 0 for none")
+    in_model = [-math.inf, *map(_float32, boundaries), math.inf]
+    if any(before >= after for before, after in pairwise(in_model)):
+        expected = "ascending numbers, different ones as float32"
+        raise _error(f"{path}.bucket_boundaries", boundaries, expected)
+    if feature.embedding_dim < 1:
+        expected = "1 or more: a bucket has an embedding"
+        raise _error(f"{path}.embedding_dim", feature.embedding_dim, expected)
+    if feature.scaling != pb.NONE:
+        scaling = pb.Scaling.Name(feature.scaling)
+        raise _error(f"{path}.scaling", scaling, "NONE: a bucket is no number")
+
+
+def _check_padding_of_buckets(path: str, feature: pb.Feature) -> None:
+    """Checks a feature without a categorical one beside it."""
+    if features.is_bucketed(feature) and feature.feature_length > 1:
+        expected = "1: padding would be in the bucket of 0"
+        raise _error(f"{path}.feature_length", feature.feature_length, expected)
+
+
+def _float32(value: float) -> float:
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def _check_group(path: str, group: pb.FeatureGroup) -> None:
     if not group.features:
         raise _error(f"{path}.features", "none", "at least one feature")
@@ -334,6 +463,8 @@ def _check_group(path: str, group: pb.FeatureGroup) -> None:
                 here = f"{path}.features.{index}.feature_name"
                 expected = f"{features.USER}<field> in a global group"
                 raise _error(here, feature.feature_name, expected)
+            if not any(features.is_categorical(f) for f in group.features):
+                _check_padding_of_buckets(f"{path}.features.{index}", feature)
         return
     for index, feature in enumerate(group.features):
         if not feature.feature_name.startswith(features.CONTEXT):
@@ -362,6 +493,7 @@ def _check_label(config: pb.RecommenderConfig) -> None:
         if not feature.feature_name.startswith(features.LABEL):
             here = f"input.label_item_features.{index}.feature_name"
             raise _error(here, feature.feature_name, f"{features.LABEL}<field>")
+        _check_padding_of_buckets(f"input.label_item_features.{index}", feature)
     if not config.input.label_id_embedding and not config.input.label_item_features:
         expected = "true, or label_item_features to make the embedding from"
         raise _error("input.label_id_embedding", False, expected)
@@ -503,8 +635,18 @@ def _check_derived_fields(config: pb.RecommenderConfig) -> None:
         if derived.derivation != pb.YEAR_IN_TEXT and derived.from_field:
             expected = f"none: {kind} is of the activity's time"
             raise _error(f"{path}.from_field", derived.from_field, expected)
-        if derived.derivation != pb.YEAR_IN_TEXT:
+        if derived.derivation == pb.GAP:
+            _check_gap(config, derived)
+        elif derived.derivation != pb.YEAR_IN_TEXT:
             _check_raw_ids_of_time(config, derived)
+
+
+def _check_gap(config: pb.RecommenderConfig, derived: pb.DerivedField) -> None:
+    for path, feature in _features(config):
+        is_gap = features.CONTEXT + derived.field == feature.feature_name
+        if is_gap and feature.feature_type != pb.FLOAT:
+            kind = pb.FeatureType.Name(feature.feature_type)
+            raise _error(f"{path}.feature_type", kind, "FLOAT: GAP counts seconds")
 
 
 def _check_raw_ids_of_time(
@@ -536,7 +678,7 @@ def _check_model(config: pb.RecommenderConfig) -> None:
     if pb.TRANSFORMER in kinds and units % heads:
         expected = f"a multiple of model.transformer_num_heads, {heads}"
         raise _error("model.transformer_num_units", units, expected)
-    item = features.CONTEXT + features.item_field(config)
+    item = features.item_feature_name(config)
     context = {f.feature_name for f in features.context_features(config)}
     if config.model.seen == pb.CONTEXT and item not in context:
         expected = (
@@ -544,8 +686,151 @@ def _check_model(config: pb.RecommenderConfig) -> None:
         )
         raise _error("model.seen", "CONTEXT", expected)
 
+    ranked = config.model.ranking_num_candidates
+    if ranked and ranked < config.model.num_predictions:
+        expected = (
+            f"0 or at least model.num_predictions, {config.model.num_predictions}"
+        )
+        raise _error("model.ranking_num_candidates", ranked, expected)
+    if config.input.tie_item_embeddings:
+        _check_tied(config)
+
+
+def _check_tied(config: pb.RecommenderConfig) -> None:
+    path, label = "input.tie_item_embeddings", config.input.label_feature
+    item = features.item_feature_name(config)
+    found = [f for f in features.context_features(config) if f.feature_name == item]
+    if not found:
+        raise _error(path, True, f"false: the context has no feature {item}")
+    if not config.input.label_id_embedding:
+        raise _error(path, True, "false, since input.label_id_embedding is false")
+    if found[0].embedding_dim != label.embedding_dim:
+        expected = f"{found[0].embedding_dim}, as {item} has it: they share a table"
+        raise _error("input.label_feature.embedding_dim", label.embedding_dim, expected)
+
+
+def _check_train(config: pb.RecommenderConfig) -> None:
+    train = config.train
+    if train.leave_out_seen and config.model.seen == pb.KEPT:
+        raise _error("train.leave_out_seen", True, "false, since model.seen is KEPT")
+    if train.weight_decay and train.optimizer != pb.ADAM:
+        kind = pb.Optimizer.Name(train.optimizer)
+        raise _error("train.weight_decay", train.weight_decay, f"0, with {kind}")
+    if train.label_smoothing and train.loss == pb.BINARY_CROSS_ENTROPY:
+        expected = "0: BINARY_CROSS_ENTROPY has no softmax"
+        raise _error("train.label_smoothing", train.label_smoothing, expected)
+    if train.targets == pb.EVERY_POSITION:
+        _check_every_position(config)
+    if train.value_loss_weight:
+        _check_value(config)
+
+
+def _check_every_position(config: pb.RecommenderConfig) -> None:
+    item = features.item_feature_name(config)
+    lengths = {
+        feature.feature_name: (f"{path}.features.{index}", int(feature.feature_length))
+        for path, group in _groups(config)
+        if "activity_feature_groups" in path
+        for index, feature in enumerate(group.features)
+    }
+    if item not in lengths:
+        expected = f"LABEL: the other targets are told by {item}"
+        raise _error("train.targets", "EVERY_POSITION", expected)
+    for path, length in lengths.values():
+        if length != lengths[item][1]:
+            expected = (
+                f"{lengths[item][1]}, as {item} has it: with train.targets "
+                "EVERY_POSITION all groups have the same steps (values_per_step aligns "
+                "several values of one)"
+            )
+            raise _error(f"{path}.feature_length", length, expected)
+
+
+def _check_value(config: pb.RecommenderConfig) -> None:
+    path, value = "input.label_value_feature", config.input.label_value_feature
+    if not config.input.HasField("label_value_feature"):
+        raise _error(path, "nothing", "a feature, since train.value_loss_weight is set")
+    if not value.feature_name.startswith(features.LABEL):
+        raise _error(f"{path}.feature_name", value.feature_name, "label_<field>")
+    if value.feature_type != pb.FLOAT:
+        kind = pb.FeatureType.Name(value.feature_type)
+        raise _error(f"{path}.feature_type", kind, "FLOAT")
+    if value.scaling != pb.NONE or features.is_bucketed(value):
+        raise _error(path, "scaled or in buckets", "the value as it is")
+    if value.feature_length != 1:
+        raise _error(f"{path}.feature_length", value.feature_length, "1")
+
+
+def _check_slices(config: pb.RecommenderConfig) -> None:
+    names = list(config.eval.slice_features)
+    item = config.input.label_feature.feature_name
+    for index, name in enumerate(names):
+        path = f"eval.slice_features.{index}"
+        if not name.startswith((features.LABEL, features.USER)):
+            expected = f"{features.LABEL}<field> or {features.USER}<field>"
+            raise _error(path, name, expected)
+        if name in (item, "user_id"):
+            raise _error(path, name, "a column of fewer values: each becomes a slice")
+        if name in names[:index]:
+            raise _error(path, name, "each column once")
+
+
+# What tuning may choose: nothing that examples, gates or the bundle depend on.
+_TUNABLE = re.compile(
+    r"train\.\w+|model\.(?!seen$|max_seen_length$|num_predictions$)\w+"
+    r"|input\..*\.(embedding_dim|encoder_type)"
+)
+_NOT_TUNABLE = (
+    "train.checkpoint_path",
+    "train.max_checkpoints",
+    "train.num_eval_steps",
+)
+
+
+def _check_tune(config: pb.RecommenderConfig) -> None:
+    if config.tune.num_trials and not config.tune.fields:
+        raise _error("tune.fields", "none", "a field to tune, or tune.num_trials 0")
+    for index, tuned in enumerate(config.tune.fields):
+        path = f"tune.fields.{index}"
+        if not _TUNABLE.fullmatch(tuned.field) or tuned.field in _NOT_TUNABLE:
+            expected = (
+                "a field of train or model that the bundle's format does not depend "
+                "on, an embedding_dim or an encoder_type"
+            )
+            raise _error(f"{path}.field", tuned.field, expected)
+        _, field = _find(config, tuned.field)
+        ranged = tuned.HasField("min_value") and tuned.HasField("max_value")
+        if bool(tuned.values) == ranged:
+            raise _error(path, tuned.field, "either values, or min_value and max_value")
+        if ranged:
+            _check_tuned_range(path, tuned, field)
+        ends = list(tuned.values) or [
+            f"{int(v) if field.cpp_type in _INTEGERS else v}"
+            for v in (tuned.min_value, tuned.max_value)
+        ]
+        for value in ends:
+            trial = pb.RecommenderConfig()
+            trial.CopyFrom(config)
+            try:
+                apply_override(trial, f"{tuned.field}={value}")
+                check_ranges(trial, "")
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
+
+
+def _check_tuned_range(path: str, tuned: pb.TunedField, field: FieldDescriptor) -> None:
+    if is_repeated(field) or field.cpp_type not in _INTEGERS | _FLOATS:
+        expected = f"none: {tuned.field} is no number, use values"
+        raise _error(f"{path}.min_value", tuned.min_value, expected)
+    if not tuned.min_value < tuned.max_value:
+        expected = f"more than min_value, {tuned.min_value:g}"
+        raise _error(f"{path}.max_value", tuned.max_value, expected)
+    if tuned.logarithmic and tuned.min_value <= 0:
+        raise _error(f"{path}.min_value", tuned.min_value, "above 0: it is logarithmic")
+
 
 def _check_eval(config: pb.RecommenderConfig) -> None:
+    _check_slices(config)
     for index, bound in enumerate(config.eval.bounds):
         path = f"eval.bounds.{index}"
         match = _METRIC.fullmatch(bound.metric)

@@ -9,6 +9,8 @@ ADAGRAD: Optimizer
 ADAM: Optimizer
 AUTO: Source
 BATCH_SOFTMAX: Loss
+BAYESIAN_OPTIMIZATION: TuningStrategy
+BINARY_CROSS_ENTROPY: Loss
 BOTH: Gate
 BOW: EncoderType
 CNN: EncoderType
@@ -20,9 +22,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 DYNAMIC_RANGE: Quantization
 EPOCH_MILLISECONDS: TimestampFormat
 EPOCH_SECONDS: TimestampFormat
+EVERY_POSITION: Targets
 FLOAT: FeatureType
 FLOAT16: Quantization
 FLOAT32: Quantization
+GAP: Derivation
 GLOBAL_SOFTMAX: Loss
 GRU: EncoderType
 HOUR: Derivation
@@ -33,6 +37,7 @@ KEEP_ALL: RepeatedActivities
 KEEP_FIRST: RepeatedActivities
 KEEP_LAST: RepeatedActivities
 KEPT: Seen
+LABEL: Targets
 LEAVE_ONE_OUT: Split
 LSTM: EncoderType
 MAX_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +49,8 @@ MOVIELENS_DAT: Source
 NONE: Scaling
 PARQUET: Source
 RANDOM: Split
+RANDOM_SEARCH: TuningStrategy
+SAMPLED_SOFTMAX: Loss
 SAVED_MODEL: Gate
 SGD: Optimizer
 STRING: FeatureType
@@ -127,30 +134,38 @@ class DerivedField(_message.Message):
     def __init__(self, field: _Optional[str] = ..., derivation: _Optional[_Union[Derivation, str]] = ..., from_field: _Optional[str] = ...) -> None: ...
 
 class EvalConfig(_message.Message):
-    __slots__ = ["bounds", "eval_top_k"]
+    __slots__ = ["bounds", "eval_top_k", "slice_features"]
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
     EVAL_TOP_K_FIELD_NUMBER: _ClassVar[int]
+    SLICE_FEATURES_FIELD_NUMBER: _ClassVar[int]
     bounds: _containers.RepeatedCompositeFieldContainer[MetricBound]
     eval_top_k: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, eval_top_k: _Optional[_Iterable[int]] = ..., bounds: _Optional[_Iterable[_Union[MetricBound, _Mapping]]] = ...) -> None: ...
+    slice_features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, eval_top_k: _Optional[_Iterable[int]] = ..., bounds: _Optional[_Iterable[_Union[MetricBound, _Mapping]]] = ..., slice_features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ["embedding_dim", "feature_length", "feature_name", "feature_type", "scaling", "vocab_name", "vocab_size"]
+    __slots__ = ["bucket_boundaries", "embedding_dim", "feature_length", "feature_name", "feature_type", "num_buckets", "scaling", "values_per_step", "vocab_name", "vocab_size"]
+    BUCKET_BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_DIM_FIELD_NUMBER: _ClassVar[int]
     FEATURE_LENGTH_FIELD_NUMBER: _ClassVar[int]
     FEATURE_NAME_FIELD_NUMBER: _ClassVar[int]
     FEATURE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    NUM_BUCKETS_FIELD_NUMBER: _ClassVar[int]
     SCALING_FIELD_NUMBER: _ClassVar[int]
+    VALUES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     VOCAB_NAME_FIELD_NUMBER: _ClassVar[int]
     VOCAB_SIZE_FIELD_NUMBER: _ClassVar[int]
+    bucket_boundaries: _containers.RepeatedScalarFieldContainer[float]
     embedding_dim: int
     feature_length: int
     feature_name: str
     feature_type: FeatureType
+    num_buckets: int
     scaling: Scaling
+    values_per_step: int
     vocab_name: str
     vocab_size: int
-    def __init__(self, feature_name: _Optional[str] = ..., feature_type: _Optional[_Union[FeatureType, str]] = ..., vocab_name: _Optional[str] = ..., vocab_size: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., feature_length: _Optional[int] = ..., scaling: _Optional[_Union[Scaling, str]] = ...) -> None: ...
+    def __init__(self, feature_name: _Optional[str] = ..., feature_type: _Optional[_Union[FeatureType, str]] = ..., vocab_name: _Optional[str] = ..., vocab_size: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., feature_length: _Optional[int] = ..., scaling: _Optional[_Union[Scaling, str]] = ..., values_per_step: _Optional[int] = ..., bucket_boundaries: _Optional[_Iterable[float]] = ..., num_buckets: _Optional[int] = ...) -> None: ...
 
 class FeatureGroup(_message.Message):
     __slots__ = ["encoder_type", "features"]
@@ -219,18 +234,22 @@ class FilesConfig(_message.Message):
     def __init__(self, activities_files: _Optional[_Iterable[str]] = ..., user_column: _Optional[str] = ..., item_column: _Optional[str] = ..., timestamp_column: _Optional[str] = ..., value_column: _Optional[str] = ..., items_file: _Optional[str] = ..., item_key_column: _Optional[str] = ..., title_column: _Optional[str] = ..., item_fields: _Optional[_Iterable[_Union[FileField, _Mapping]]] = ..., users_file: _Optional[str] = ..., user_key_column: _Optional[str] = ..., user_fields: _Optional[_Iterable[_Union[FileField, _Mapping]]] = ..., delimiter: _Optional[str] = ..., encoding: _Optional[str] = ..., timestamp_format: _Optional[_Union[TimestampFormat, str]] = ..., activity_type_column: _Optional[str] = ..., activity_fields: _Optional[_Iterable[_Union[FileField, _Mapping]]] = ...) -> None: ...
 
 class InputConfig(_message.Message):
-    __slots__ = ["activity_feature_groups", "global_feature_groups", "label_feature", "label_id_embedding", "label_item_features"]
+    __slots__ = ["activity_feature_groups", "global_feature_groups", "label_feature", "label_id_embedding", "label_item_features", "label_value_feature", "tie_item_embeddings"]
     ACTIVITY_FEATURE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     GLOBAL_FEATURE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FEATURE_FIELD_NUMBER: _ClassVar[int]
     LABEL_ID_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     LABEL_ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_VALUE_FEATURE_FIELD_NUMBER: _ClassVar[int]
+    TIE_ITEM_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     activity_feature_groups: _containers.RepeatedCompositeFieldContainer[FeatureGroup]
     global_feature_groups: _containers.RepeatedCompositeFieldContainer[FeatureGroup]
     label_feature: Feature
     label_id_embedding: bool
     label_item_features: _containers.RepeatedCompositeFieldContainer[Feature]
-    def __init__(self, global_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., activity_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., label_feature: _Optional[_Union[Feature, _Mapping]] = ..., label_item_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_id_embedding: bool = ...) -> None: ...
+    label_value_feature: Feature
+    tie_item_embeddings: bool
+    def __init__(self, global_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., activity_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., label_feature: _Optional[_Union[Feature, _Mapping]] = ..., label_item_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_id_embedding: bool = ..., tie_item_embeddings: bool = ..., label_value_feature: _Optional[_Union[Feature, _Mapping]] = ...) -> None: ...
 
 class MetricBound(_message.Message):
     __slots__ = ["gate", "lower_bound", "max_regression", "metric", "upper_bound"]
@@ -247,30 +266,48 @@ class MetricBound(_message.Message):
     def __init__(self, metric: _Optional[str] = ..., lower_bound: _Optional[float] = ..., upper_bound: _Optional[float] = ..., max_regression: _Optional[float] = ..., gate: _Optional[_Union[Gate, str]] = ...) -> None: ...
 
 class ModelConfig(_message.Message):
-    __slots__ = ["conv_kernel_size", "conv_num_filter_ratios", "gru_num_units", "hidden_layer_dims", "lstm_num_units", "max_seen_length", "num_predictions", "seen", "transformer_num_heads", "transformer_num_layers", "transformer_num_units"]
+    __slots__ = ["bow_layer_dims", "conv_kernel_size", "conv_num_filter_ratios", "cross_num_layers", "cross_rank", "dropout", "gru_num_layers", "gru_num_units", "hidden_layer_dims", "layer_norm", "lstm_num_layers", "lstm_num_units", "max_seen_length", "num_predictions", "ranking_layer_dims", "ranking_num_candidates", "seen", "transformer_num_heads", "transformer_num_layers", "transformer_num_units"]
+    BOW_LAYER_DIMS_FIELD_NUMBER: _ClassVar[int]
     CONV_KERNEL_SIZE_FIELD_NUMBER: _ClassVar[int]
     CONV_NUM_FILTER_RATIOS_FIELD_NUMBER: _ClassVar[int]
+    CROSS_NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    CROSS_RANK_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    GRU_NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
     GRU_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_LAYER_DIMS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_NORM_FIELD_NUMBER: _ClassVar[int]
+    LSTM_NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
     LSTM_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
     MAX_SEEN_LENGTH_FIELD_NUMBER: _ClassVar[int]
     NUM_PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    RANKING_LAYER_DIMS_FIELD_NUMBER: _ClassVar[int]
+    RANKING_NUM_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMER_NUM_HEADS_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMER_NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMER_NUM_UNITS_FIELD_NUMBER: _ClassVar[int]
+    bow_layer_dims: _containers.RepeatedScalarFieldContainer[int]
     conv_kernel_size: int
     conv_num_filter_ratios: _containers.RepeatedScalarFieldContainer[int]
+    cross_num_layers: int
+    cross_rank: int
+    dropout: float
+    gru_num_layers: int
     gru_num_units: int
     hidden_layer_dims: _containers.RepeatedScalarFieldContainer[int]
+    layer_norm: bool
+    lstm_num_layers: int
     lstm_num_units: int
     max_seen_length: int
     num_predictions: int
+    ranking_layer_dims: _containers.RepeatedScalarFieldContainer[int]
+    ranking_num_candidates: int
     seen: Seen
     transformer_num_heads: int
     transformer_num_layers: int
     transformer_num_units: int
-    def __init__(self, hidden_layer_dims: _Optional[_Iterable[int]] = ..., conv_num_filter_ratios: _Optional[_Iterable[int]] = ..., conv_kernel_size: _Optional[int] = ..., lstm_num_units: _Optional[int] = ..., num_predictions: _Optional[int] = ..., seen: _Optional[_Union[Seen, str]] = ..., max_seen_length: _Optional[int] = ..., gru_num_units: _Optional[int] = ..., transformer_num_units: _Optional[int] = ..., transformer_num_layers: _Optional[int] = ..., transformer_num_heads: _Optional[int] = ...) -> None: ...
+    def __init__(self, hidden_layer_dims: _Optional[_Iterable[int]] = ..., conv_num_filter_ratios: _Optional[_Iterable[int]] = ..., conv_kernel_size: _Optional[int] = ..., lstm_num_units: _Optional[int] = ..., num_predictions: _Optional[int] = ..., seen: _Optional[_Union[Seen, str]] = ..., max_seen_length: _Optional[int] = ..., gru_num_units: _Optional[int] = ..., transformer_num_units: _Optional[int] = ..., transformer_num_layers: _Optional[int] = ..., transformer_num_heads: _Optional[int] = ..., dropout: _Optional[float] = ..., layer_norm: bool = ..., lstm_num_layers: _Optional[int] = ..., gru_num_layers: _Optional[int] = ..., bow_layer_dims: _Optional[_Iterable[int]] = ..., cross_num_layers: _Optional[int] = ..., cross_rank: _Optional[int] = ..., ranking_num_candidates: _Optional[int] = ..., ranking_layer_dims: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PushConfig(_message.Message):
     __slots__ = ["conversion_timeout_seconds", "push_destination", "quantization"]
@@ -283,7 +320,7 @@ class PushConfig(_message.Message):
     def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Union[Quantization, str]] = ..., conversion_timeout_seconds: _Optional[int] = ...) -> None: ...
 
 class RecommenderConfig(_message.Message):
-    __slots__ = ["data", "eval", "input", "model", "name", "push", "train"]
+    __slots__ = ["data", "eval", "input", "model", "name", "push", "train", "tune"]
     DATA_FIELD_NUMBER: _ClassVar[int]
     EVAL_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +328,7 @@ class RecommenderConfig(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     TRAIN_FIELD_NUMBER: _ClassVar[int]
+    TUNE_FIELD_NUMBER: _ClassVar[int]
     data: DataConfig
     eval: EvalConfig
     input: InputConfig
@@ -298,39 +336,78 @@ class RecommenderConfig(_message.Message):
     name: str
     push: PushConfig
     train: TrainConfig
-    def __init__(self, input: _Optional[_Union[InputConfig, _Mapping]] = ..., data: _Optional[_Union[DataConfig, _Mapping]] = ..., model: _Optional[_Union[ModelConfig, _Mapping]] = ..., train: _Optional[_Union[TrainConfig, _Mapping]] = ..., eval: _Optional[_Union[EvalConfig, _Mapping]] = ..., push: _Optional[_Union[PushConfig, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+    tune: TuneConfig
+    def __init__(self, input: _Optional[_Union[InputConfig, _Mapping]] = ..., data: _Optional[_Union[DataConfig, _Mapping]] = ..., model: _Optional[_Union[ModelConfig, _Mapping]] = ..., train: _Optional[_Union[TrainConfig, _Mapping]] = ..., eval: _Optional[_Union[EvalConfig, _Mapping]] = ..., push: _Optional[_Union[PushConfig, _Mapping]] = ..., tune: _Optional[_Union[TuneConfig, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "learning_rate", "learning_rate_schedule", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "optimizer", "seed", "steps_per_epoch"]
+    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "label_smoothing", "learning_rate", "learning_rate_schedule", "leave_out_seen", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "num_sampled_negatives", "optimizer", "seed", "steps_per_epoch", "targets", "value_loss_weight", "weight_decay"]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_PATH_FIELD_NUMBER: _ClassVar[int]
     EARLY_STOPPING_PATIENCE_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SMOOTHING_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_OUT_SEEN_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
     MAX_CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     MAX_IN_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     NUM_EPOCHS_FIELD_NUMBER: _ClassVar[int]
     NUM_EVAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    NUM_SAMPLED_NEGATIVES_FIELD_NUMBER: _ClassVar[int]
     OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     STEPS_PER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_LOSS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_DECAY_FIELD_NUMBER: _ClassVar[int]
     batch_size: int
     checkpoint_path: str
     early_stopping_patience: int
     gradient_clip_norm: float
+    label_smoothing: float
     learning_rate: float
     learning_rate_schedule: LearningRateSchedule
+    leave_out_seen: bool
     loss: Loss
     max_checkpoints: int
     max_in_memory_bytes: int
     num_epochs: int
     num_eval_steps: int
+    num_sampled_negatives: int
     optimizer: Optimizer
     seed: int
     steps_per_epoch: int
-    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ...) -> None: ...
+    targets: Targets
+    value_loss_weight: float
+    weight_decay: float
+    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ..., targets: _Optional[_Union[Targets, str]] = ..., leave_out_seen: bool = ..., label_smoothing: _Optional[float] = ..., num_sampled_negatives: _Optional[int] = ..., weight_decay: _Optional[float] = ..., value_loss_weight: _Optional[float] = ...) -> None: ...
+
+class TuneConfig(_message.Message):
+    __slots__ = ["fields", "num_trials", "seed", "strategy"]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    NUM_TRIALS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    fields: _containers.RepeatedCompositeFieldContainer[TunedField]
+    num_trials: int
+    seed: int
+    strategy: TuningStrategy
+    def __init__(self, num_trials: _Optional[int] = ..., strategy: _Optional[_Union[TuningStrategy, str]] = ..., fields: _Optional[_Iterable[_Union[TunedField, _Mapping]]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class TunedField(_message.Message):
+    __slots__ = ["field", "logarithmic", "max_value", "min_value", "values"]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    LOGARITHMIC_FIELD_NUMBER: _ClassVar[int]
+    MAX_VALUE_FIELD_NUMBER: _ClassVar[int]
+    MIN_VALUE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    logarithmic: bool
+    max_value: float
+    min_value: float
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, field: _Optional[str] = ..., values: _Optional[_Iterable[str]] = ..., min_value: _Optional[float] = ..., max_value: _Optional[float] = ..., logarithmic: bool = ...) -> None: ...
 
 class FeatureType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
@@ -362,10 +439,16 @@ class Seen(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 class Loss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
+class Targets(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
 class Optimizer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class LearningRateSchedule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class TuningStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class Gate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

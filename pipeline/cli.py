@@ -10,6 +10,7 @@ import click
 
 from data.download import download_command
 from pipeline.device_commands import inspect_bundle, recommend
+from pipeline.experiment.command import experiment
 from pipeline.kubeflow_commands import kubeflow
 from pipeline.options import CONFIG, SET, VERBOSE
 from pipeline.paths import expect_file, expect_folder, expect_new, expect_writable
@@ -131,6 +132,7 @@ def run(
     beam_args = _beam_args(beam_options)
     click.echo("Starting TFX ...")
     from pipeline import local_runner, summary
+    from pipeline.tuned import write_tuned_config
 
     finished = local_runner.run(
         config,
@@ -144,6 +146,9 @@ def run(
     )
     result = summary.summarize(config, finished)
     click.echo("\n".join(["", *result.lines]))
+    if config.tune.num_trials:
+        best = finished.uri("Tuner", "best_hyperparameters")
+        click.echo("\n".join(write_tuned_config(config, best, output)))
     if not result.blessed:
         sys.exit(NOT_BLESSED_EXIT_CODE)
 
@@ -337,6 +342,7 @@ def validate_config(
 main.add_command(recommend)
 main.add_command(inspect_bundle)
 main.add_command(download_command, name="download")
+main.add_command(experiment)
 main.add_command(kubeflow)
 
 

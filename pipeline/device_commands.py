@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 @click.option(
     "--timestamps",
     metavar="T,T,...",
-    help="Seconds since 1970, one for each item; empty where it is not known. Weekdays "
-    "and hours are worked out from them.",
+    help="Seconds since 1970, one for each item; empty where it is not known. "
+    "Weekdays, hours and gaps are worked out from them.",
 )
 @click.option(
     "--activity",
@@ -268,9 +268,12 @@ def _made_from(spec: InputSpec) -> str:
         "activity": f"--activity {spec.field}=…",
         "weekday": f"weekday of the timestamps ({spec.timezone})",
         "hour": f"hour of the timestamps ({spec.timezone})",
+        "gap": "seconds between the timestamps",
         "user": f"--user {spec.field}=…",
         "seen": "items to leave out",
     }[spec.source]
+    if spec.values_per_step:
+        return f"{text}, {spec.values_per_step} of each item"
     return f"{text}, several" if spec.multi_valued else text
 
 

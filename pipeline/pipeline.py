@@ -25,6 +25,7 @@ CATALOGUE = "catalogue"
 SPLITS = ("train", "eval", "test", CATALOGUE)
 PREPROCESSING_FN = "components.transform.preprocessing.preprocessing_fn"
 RUN_FN = "components.trainer.run_fn.run_fn"
+TUNER_FN = "components.tuner.tuner_fn.tuner_fn"
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,12 @@ def create_pipeline(
     )
     # Anomalies stop the run here, not beside the training.
     transform.add_upstream_node(example_validator)
+    tuner = _tuner(config, transform, schema_gen) if config.tune.num_trials else None
     trainer = tfx.components.Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
+        hyperparameters=tuner and tuner.outputs["best_hyperparameters"],
         run_fn=RUN_FN,
         train_args=tfx.proto.TrainArgs(splits=["train"]),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
@@ -126,6 +129,7 @@ def create_pipeline(
         pb.SAVED_MODEL,
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
+        ingestion_report=example_gen.outputs["ingestion_report"],
         model=trainer.outputs["model"],
         baseline_model=current_model.outputs["model"],
     )
@@ -138,6 +142,7 @@ def create_pipeline(
             schema_gen,
             example_validator,
             transform,
+            *([tuner] if tuner else []),
             trainer,
             current_model,
             evaluator,
@@ -155,6 +160,32 @@ def create_pipeline(
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=list(beam_pipeline_args),
+    )
+
+
+def _tuner(config: pb.RecommenderConfig, transform: Any, schema_gen: Any) -> Any:
+    return tfx.components.Tuner(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema_gen.outputs["schema"],
+        tuner_fn=TUNER_FN,
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "config": _config_text(
+                config,
+                "input",
+                "data",
+                "model",
+                "train",
+                "eval.eval_top_k",
+                "tune",
+                "name",
+            ),
+            "code_digest": code_digest(
+                "components.tuner", "components.trainer", "components.transform"
+            ),
+        },
     )
 
 
@@ -194,6 +225,7 @@ def _convert_gate_and_push(
         pb.TFLITE,
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],
+        ingestion_report=example_gen.outputs["ingestion_report"],
         model=converter.outputs["tflite_model"],
         baseline_model=current_model.outputs["tflite_model"],
     ).with_id("TFLiteEvaluator")
@@ -239,8 +271,8 @@ def columns_text(config: pb.RecommenderConfig, for_transform: bool = False) -> s
 
     Args:
       config: a valid configuration.
-      for_transform: keep what Transform alone depends on, too: scaling, and what
-        becomes a term of a vocabulary.
+      for_transform: keep what Transform alone depends on, too: scaling, the number of
+        buckets, and what becomes a term of a vocabulary.
     """
     part = pb.RecommenderConfig()
     part.input.CopyFrom(config.input)
@@ -250,8 +282,10 @@ def columns_text(config: pb.RecommenderConfig, for_transform: bool = False) -> s
         group.ClearField("encoder_type")
     for feature in features.all_features(part):
         feature.ClearField("embedding_dim")
+        feature.ClearField("bucket_boundaries")
         if not for_transform:
             feature.ClearField("scaling")
+            feature.ClearField("num_buckets")
             if features.has_vocabulary(feature):
                 feature.ClearField("vocab_size")
     if not for_transform:

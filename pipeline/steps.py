@@ -38,6 +38,8 @@ from pipeline.pipeline import CATALOGUE, PREPROCESSING_FN, SPLITS, columns_text
 
 CONFIG = "config.pbtxt"
 TRANSFORM = "transform"
+GRAPH = "graph"
+EXAMPLES = "examples"
 MODEL = "model"
 SERVING = "Format-Serving"
 
@@ -78,13 +80,13 @@ def train(
     _expect_examples(config, examples)
     check_given(config)
     output.mkdir(parents=True, exist_ok=True)
-    transformed = _transform(config, examples, output / TRANSFORM)
+    transformed = transform_examples(config, examples, output / TRANSFORM)
     result = train_model(
         config,
-        train_files=_files(transformed, "train"),
-        eval_files=_files(transformed, "eval"),
-        catalogue_files=_files(transformed, CATALOGUE),
-        transform_output=str(output / TRANSFORM / "graph"),
+        train_files=split_files(transformed, "train"),
+        eval_files=split_files(transformed, "eval"),
+        catalogue_files=split_files(transformed, CATALOGUE),
+        transform_output=str(output / TRANSFORM / GRAPH),
         serving_model_dir=str(output / MODEL / SERVING),
         model_run_dir=str(output),
         report=echo,
@@ -111,7 +113,7 @@ def export(
     """
     _expect_examples(config, examples)
     _expect_same(training, _trained_text(config), "pocketrec train")
-    graph = str(training / TRANSFORM / "graph")
+    graph = str(training / TRANSFORM / GRAPH)
     place = output.resolve()
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".export-") as folder:
@@ -120,7 +122,7 @@ def export(
             config,
             checkpoint,
             transform_output=graph,
-            catalogue_files=_files(training / TRANSFORM / "examples", CATALOGUE),
+            catalogue_files=split_files(training / TRANSFORM / EXAMPLES, CATALOGUE),
             serving_model_dir=str(model / SERVING),
         )
         bundle.mkdir()
@@ -145,7 +147,7 @@ def _expect_examples(config: pb.RecommenderConfig, examples: Path) -> None:
                 f"{examples}: has no {name}, expected what `{command}` wrote"
             )
     for split in SPLITS:
-        if not _files(examples, split):
+        if not split_files(examples, split):
             raise UserError(
                 f"{examples}: Split-{split} has no file, expected what `{command}` "
                 "wrote"
@@ -195,12 +197,27 @@ def _settings(part: Any, prefix: str = "") -> dict[str, str]:
     return settings
 
 
-def _files(examples: Path, split: str) -> list[str]:
+def split_files(examples: Path, split: str) -> list[str]:
+    """The files of a split, in one order."""
     return matching_files([str(examples / f"Split-{split}" / "*")])
 
 
-def _transform(config: pb.RecommenderConfig, examples: Path, output: Path) -> Path:
-    """Statistics, schema, validation, Transform; returns the transformed examples."""
+def transform_examples(
+    config: pb.RecommenderConfig, examples: Path, output: Path
+) -> Path:
+    """Statistics, schema, validation, Transform.
+
+    Args:
+      config: the one that the examples were made with.
+      examples: what `make_examples` wrote.
+      output: a folder.
+
+    Returns:
+      The folder of the transformed examples, below `output`.
+
+    Raises:
+      UserError: if the examples do not fit the configuration.
+    """
     raw = standard_artifacts.Examples()
     raw.uri = str(examples)
     raw.splits = list(SPLITS)
@@ -209,8 +226,8 @@ def _transform(config: pb.RecommenderConfig, examples: Path, output: Path) -> Pa
     statistics = _artifact(standard_artifacts.ExampleStatistics, output / "statistics")
     schema = _artifact(standard_artifacts.Schema, output / "schema")
     anomalies = _artifact(standard_artifacts.ExampleAnomalies, output / "anomalies")
-    graph = _artifact(standard_artifacts.TransformGraph, output / "graph")
-    transformed = _artifact(standard_artifacts.Examples, output / "examples")
+    graph = _artifact(standard_artifacts.TransformGraph, output / GRAPH)
+    transformed = _artifact(standard_artifacts.Examples, output / EXAMPLES)
     excluded = json.dumps([CATALOGUE])
     text = config_to_text(config)
     with tempfile.TemporaryDirectory() as folder:
@@ -247,7 +264,7 @@ def _transform(config: pb.RecommenderConfig, examples: Path, output: Path) -> Pa
                 "disable_analyzer_cache": 1,
             },
         )
-    return output / "examples"
+    return output / EXAMPLES
 
 
 def _artifact(kind: type[Artifact], path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ from typing import Any
 import tensorflow as tf
 from tfx.utils import io_utils, path_utils
 
+from components.evaluator.bounds import HISTORY_LENGTH, POPULARITY
 from components.evaluator.top_k_rank import FLOOR
-from components.evaluator.verdict import Verdict, read_verdict
+from components.evaluator.verdict import SliceMetrics, Verdict, read_verdict
 from components.text_table import table_lines
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.executor import split_examples
@@ -28,6 +30,11 @@ from pocketrec_device.features import tensors_from_example
 
 _TOP = 10
 _SHOWN_HISTORY = 5
+_MOST_SLICES = 12
+_SLICED_BY = {
+    HISTORY_LENGTH: ("history length", "activities"),
+    POPULARITY: ("popularity of the label in train", "items"),
+}
 
 
 @dataclass(frozen=True)
@@ -103,22 +110,33 @@ def _gate(verdict: Verdict) -> Iterator[str]:
         for row in verdict.rows
     ]
     yield from _table([header, *rows])
-    if verdict.slices:
-        names = [row.metric for row in verdict.rows if row.blessed is not None]
-        yield "  by history length:"
-        yield from _table(
-            [
-                ("activities", "examples", *names),
-                *(
-                    (
-                        part.history_length,
-                        f"{part.examples:,}",
-                        *(_number(part.metrics.get(name)) for name in names),
-                    )
-                    for part in verdict.slices
-                ),
-            ]
-        )
+    names = [row.metric for row in verdict.rows if row.blessed is not None]
+    for feature, parts in itertools.groupby(verdict.slices, lambda part: part.feature):
+        yield from _slices(feature, list(parts), names)
+
+
+def _slices(
+    feature: str, parts: Sequence[SliceMetrics], names: Sequence[str]
+) -> Iterator[str]:
+    """The slices by one column, as far as they fit a terminal."""
+    name, heading = _SLICED_BY.get(feature, (feature, "value"))
+    if len(parts) > _MOST_SLICES:
+        yield f"  by {name}: {len(parts)} values, see the artifact `evaluation`"
+        return
+    yield f"  by {name}:"
+    yield from _table(
+        [
+            (heading, "examples", *names),
+            *(
+                (
+                    part.value,
+                    f"{part.examples:,}",
+                    *(_number(part.metrics.get(name)) for name in names),
+                )
+                for part in parts
+            ),
+        ]
+    )
 
 
 def _number(value: float | None) -> str:

@@ -629,7 +629,7 @@ def test_the_wheel_holds_the_packages_and_their_data(tmp_path: Path) -> None:
             str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")
         }
         assert sources <= names
-    for pattern in ("*.pbtxt", "*.proto", "beam/*.txt"):
+    for pattern in ("*.pbtxt", "*.proto", "beam/*.txt", "experiments/*.pbtxt"):
         data = {str(p.relative_to(ROOT)) for p in (ROOT / "configs").glob(pattern)}
         assert data and data <= names
     (entry,) = [name for name in names if name.endswith("entry_points.txt")]

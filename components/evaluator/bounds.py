@@ -10,7 +10,9 @@ from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
 SPLIT = "test"
-SLICE_FEATURE = "history_length"
+HISTORY_LENGTH = "history_length"
+POPULARITY = features.LABEL_POPULARITY
+TAIL = features.POPULARITY_BUCKETS[-1]
 EXAMPLE_COUNT = "example_count"
 
 
@@ -65,6 +67,11 @@ def gate_metrics(config: pb.RecommenderConfig, gate: pb.Gate) -> list[Metric]:
         Metric("mrr_test", "mrr", 0),
         Metric("mean_rank_test", "mean_rank", 0),
     ]
+
+
+def slice_features(config: pb.RecommenderConfig) -> list[str]:
+    """The columns whose values both gates report by, in the order of reports."""
+    return [HISTORY_LENGTH, *config.eval.slice_features]
 
 
 def gate_limits(config: pb.RecommenderConfig, gate: pb.Gate) -> dict[str, Limits]:

@@ -14,7 +14,11 @@ from components.evaluator.eval_config import eval_config
 from configs import recommender_pb2 as pb
 from configs.loader import parse_config
 
-TFLITE_MODULE = "components.evaluator.tflite_extractor"
+# Where TFX finds each gate's ``custom_extractors``.
+EXTRACTORS = {
+    pb.SAVED_MODEL: "components.evaluator.slices",
+    pb.TFLITE: "components.evaluator.tflite_extractor",
+}
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
@@ -25,6 +29,12 @@ class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
         "config": component_spec.ExecutionParameter(type=str),
         "gate": component_spec.ExecutionParameter(type=str),
         "code_digest": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        **standard_component_specs.EvaluatorSpec.INPUTS,
+        "ingestion_report": component_spec.ChannelParameter(
+            type=standard_artifacts.JsonValue, optional=True
+        ),
     }
 
 
@@ -44,6 +54,7 @@ class Evaluator(tfx_component.Evaluator):
       baseline_model: the current model of the same kind, from CurrentModel; its
         artifact may be empty.
       schema: from SchemaGen.
+      ingestion_report: from TimelineExampleGen, for slices by popularity.
 
     Raises:
       UserError: if nothing absolute binds the gate.
@@ -61,16 +72,18 @@ class Evaluator(tfx_component.Evaluator):
         code_digest: str,
         baseline_model: types.BaseChannel | None = None,
         schema: types.BaseChannel | None = None,
+        ingestion_report: types.BaseChannel | None = None,
     ) -> None:
         spec = EvaluatorSpec(
             examples=examples,
             model=model,
             baseline_model=baseline_model,
             schema=schema,
+            ingestion_report=ingestion_report,
             eval_config=eval_config(parse_config(config), gate),
             example_splits=json_utils.dumps([SPLIT]),
             fairness_indicator_thresholds=json_utils.dumps(None),
-            module_path=TFLITE_MODULE if gate == pb.TFLITE else None,
+            module_path=EXTRACTORS[gate],
             config=config,
             gate=pb.Gate.Name(gate),
             code_digest=code_digest,

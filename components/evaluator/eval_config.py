@@ -8,11 +8,11 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.bounds import (
     EXAMPLE_COUNT,
-    SLICE_FEATURE,
     Limits,
     Metric,
     gate_limits,
     gate_metrics,
+    slice_features,
 )
 from configs import recommender_pb2 as pb
 
@@ -25,9 +25,9 @@ _METRIC_CLASS = "RankMetric"
 def eval_config(config: pb.RecommenderConfig, gate: pb.Gate) -> config_pb2.EvalConfig:
     """The evaluation of one gate.
 
-    All metrics are reported on all examples together and by history length; thresholds
-    bind the former alone, since a plain threshold would let a slice of a few examples
-    stop a good model.
+    All metrics are reported on all examples together and by history length and what
+    ``eval.slice_features`` names; thresholds bind the former alone, since a plain
+    threshold would let a slice of a few examples stop a good model.
 
     Args:
       config: the configuration.
@@ -62,7 +62,10 @@ def eval_config(config: pb.RecommenderConfig, gate: pb.Gate) -> config_pb2.EvalC
         ],
         slicing_specs=[
             config_pb2.SlicingSpec(),
-            config_pb2.SlicingSpec(feature_keys=[SLICE_FEATURE]),
+            *(
+                config_pb2.SlicingSpec(feature_keys=[name])
+                for name in slice_features(config)
+            ),
         ],
         metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -11,10 +12,11 @@ from tfx import types
 from tfx.components.evaluator import executor as tfx_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import path_utils
+from tfx.utils import io_utils, path_utils
 
 from components.evaluator.bounds import SPLIT
 from components.evaluator.eval_config import SIGNATURE
+from components.evaluator.popularity import popularity_of
 from components.evaluator.verdict import read_verdict
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -42,7 +44,12 @@ class Executor(tfx_executor.Executor):
                     path_utils.serving_model_dir(present[0].uri),
                     _first_example(input_dict),
                 )
-        super().Do(inputs, output_dict, exec_properties)
+        report = None
+        if reports := inputs.pop("ingestion_report", []):
+            uri = artifact_utils.get_single_uri(reports)
+            report = json.loads(io_utils.read_string_file(uri))
+        with popularity_of(report):
+            super().Do(inputs, output_dict, exec_properties)
         verdict = read_verdict(
             artifact_utils.get_single_uri(
                 output_dict[standard_component_specs.EVALUATION_KEY]

@@ -19,12 +19,20 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.utils import io_utils
 
+from components.evaluator.slices import with_slice_columns
 from components.evaluator.top_k_rank import MISS, top_k_rank
 from configs.errors import UserError
-from configs.features import FIRST_TERM_ID, LABEL, SEEN, length_column
+from configs.features import (
+    FIRST_TERM_ID,
+    LABEL,
+    SEEN,
+    length_column,
+    step_lengths_column,
+)
 from pocketrec_device import Bundle, BundleError, Recommender, RequestError
 from pocketrec_device.features import (
     CONTEXT_LENGTH,
+    Tensors,
     catalogue_key,
     item_id_type,
     tensors_from_example,
@@ -34,8 +42,9 @@ from pocketrec_device.features import (
 class BundleRanker:
     """Ranks labels with a bundle.
 
-    Args:
-      bundle: a loaded bundle; an attribute, too.
+    Attributes:
+      bundle: the loaded bundle that it was made from.
+      recommender: runs the bundle's model.
 
     Raises:
       pocketrec_device.BundleError: if LiteRT cannot run its model.
@@ -43,7 +52,7 @@ class BundleRanker:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._recommender = Recommender(bundle)
+        self.recommender = Recommender(bundle)
         self._id_type = item_id_type(bundle.inputs)
         self._index = recommendable_items(bundle)
         self._complete = bundle.num_predictions >= len(self._index)
@@ -62,18 +71,32 @@ class BundleRanker:
           pocketrec_device.RequestError: if a column that the model needs is missing or
             of another type.
         """
+        return self.rank_in(columns, *self.recommender.predict(self.tensors(columns)))
+
+    def tensors(self, columns: Mapping[str, Sequence[Any]]) -> Tensors:
+        """What `rank` feeds to the model, int32 or float32 ``[1, length]`` by input."""
         label = columns[LABEL + self.bundle.item_field][0]
-        index = self._index.get(catalogue_key(label, self._id_type))
-        if index is None:
-            return MISS
         seen = SEEN + self.bundle.item_field
         if seen in columns:
             others = [item for item in columns[seen] if item != label]
             columns = {**columns, seen: others}
-        ids, scores = self._recommender.predict(
-            tensors_from_example(self.bundle.inputs, columns, self.bundle.vocabularies)
+        return tensors_from_example(
+            self.bundle.inputs, columns, self.bundle.vocabularies
         )
-        return top_k_rank(ids, scores, index, self._complete)
+
+    def rank_in(
+        self, columns: Mapping[str, Sequence[Any]], ids: np.ndarray, scores: np.ndarray
+    ) -> float:
+        """The rank of an example's label in what the model answered to its tensors.
+
+        Args:
+          columns: raw values of the example by column.
+          ids: int32 ``[K]``, the best items.
+          scores: float32 ``[K]``, their scores.
+        """
+        label = columns[LABEL + self.bundle.item_field][0]
+        index = self._index.get(catalogue_key(label, self._id_type))
+        return MISS if index is None else top_k_rank(ids, scores, index, self._complete)
 
 
 def recommendable_items(bundle: Bundle) -> dict[str, int]:
@@ -110,7 +133,9 @@ def check_columns(bundle: Bundle, columns: Collection[str]) -> None:
     needed = [CONTEXT_LENGTH, LABEL + bundle.item_field]
     for spec in bundle.inputs:
         needed.append(spec.name)
-        if spec.multi_valued:
+        if spec.values_per_step:
+            needed.append(step_lengths_column(spec.name))
+        elif spec.multi_valued:
             needed.append(length_column(spec.name))
     for name in needed:
         if name not in columns:
@@ -141,7 +166,7 @@ def custom_extractors(
 
     Raises:
       UserError: if a bundle is broken, exports too few predictions or needs a column
-        that the examples' schema lacks.
+        that the examples' schema lacks, or the examples cannot be sliced as configured.
     """
     models = eval_shared_model if isinstance(eval_shared_model, list) else None
     paths = {m.model_name or "": m.model_path for m in models or [eval_shared_model]}
@@ -154,13 +179,16 @@ def custom_extractors(
     predict = tfma.extractors.Extractor(
         "PredictTFLiteRank", beam.ParDo(_PredictRanks(paths))
     )
-    extractors: list[tfma.extractors.Extractor] = tfma.default_extractors(
-        eval_shared_model=eval_shared_model,
-        eval_config=eval_config,
-        tensor_adapter_config=tensor_adapter_config,
-        custom_predict_extractor=predict,
+    return with_slice_columns(
+        tfma.default_extractors(
+            eval_shared_model=eval_shared_model,
+            eval_config=eval_config,
+            tensor_adapter_config=tensor_adapter_config,
+            custom_predict_extractor=predict,
+        ),
+        eval_config,
+        tensor_adapter_config,
     )
-    return extractors
 
 
 def load_ranker(path: str) -> BundleRanker:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.evaluator.bounds import (
     EXAMPLE_COUNT,
+    HISTORY_LENGTH,
+    POPULARITY,
     Limits,
     gate_limits,
     gate_metrics,
+    slice_features,
 )
+from configs import features
 from configs import recommender_pb2 as pb
 
 # The names that TensorFlow Model Analysis gives two models that it compares.
 CANDIDATE = "candidate"
 BASELINE = "baseline"
+
+# Column and value of a slice, both empty of all examples together.
+Slice = tuple[str, str]
+OVERALL = ("", "")
 
 
 @dataclass(frozen=True)
@@ -69,15 +78,17 @@ class MetricVerdict:
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """The metrics on the examples of one history length.
+    """The metrics on the examples that have one value in a column.
 
     Attributes:
-      history_length: the bucket, e.g. ``5-9``.
+      feature: the column, e.g. ``history_length``.
+      value: in it, e.g. ``5-9``.
       examples: how many there are.
       metrics: values by name.
     """
 
-    history_length: str
+    feature: str
+    value: str
     examples: int
     metrics: Mapping[str, float]
 
@@ -92,7 +103,8 @@ class Verdict:
       examples: size of the test split.
       compared: whether there was a current model to compare with.
       rows: every metric on all examples.
-      slices: the metrics by history length, shortest first; they bind nothing.
+      slices: the metrics by history length, shortest first, and by what
+        ``eval.slice_features`` names; they bind nothing.
     """
 
     gate: str
@@ -131,7 +143,7 @@ class Verdict:
             f"  {self.comparison()}",
             *(f"  {row.text()}" for row in self.rows),
             *(
-                f"  history of {s.history_length} ({s.examples} examples): "
+                f"  {s.feature} {s.value} ({s.examples} examples): "
                 + ", ".join(f"{k} = {_number(v)}" for k, v in s.metrics.items())
                 for s in self.slices
             ),
@@ -166,11 +178,11 @@ def read_verdict(
     # It costs as much as all of TFX, which nobody else here needs.
     import tensorflow_model_analysis as tfma
 
-    slices: dict[str, dict[tuple[str, str], float]] = {}
+    slices: dict[Slice, dict[tuple[str, str], float]] = {}
     for record in tfma.load_metrics(evaluation_uri):
         keys = record.slice_key.single_slice_keys
-        name = keys[0].bytes_value.decode() if keys else ""
-        values = slices.setdefault(name, {})
+        part = (keys[0].column, _value_text(keys[0])) if keys else OVERALL
+        values = slices.setdefault(part, {})
         for entry in record.metric_keys_and_values:
             if not entry.key.is_diff:
                 key = (entry.key.model_name, entry.key.name)
@@ -187,7 +199,7 @@ def read_verdict(
 def make_verdict(
     config: pb.RecommenderConfig,
     gate: pb.Gate,
-    slices: Mapping[str, Mapping[tuple[str, str], float]],
+    slices: Mapping[Slice, Mapping[tuple[str, str], float]],
     failed: set[str],
     blessed: bool,
 ) -> Verdict:
@@ -196,12 +208,12 @@ def make_verdict(
     Args:
       config: the configuration.
       gate: which of the two gates it was.
-      slices: by history length (``""``: all examples), then by model (``"candidate"``,
-        ``"baseline"``, or ``""`` where there is one model) and metric.
+      slices: by column and value (`OVERALL`: all examples), then by model and metric;
+        models are ``"candidate"`` and ``"baseline"``, or ``""`` where there is one.
       failed: metrics that failed a bound.
       blessed: the decision.
     """
-    overall = slices.get("", {})
+    overall = slices.get(OVERALL, {})
     compared = any(model == BASELINE for model, _ in overall)
     candidate = CANDIDATE if compared else ""
     limits = gate_limits(config, gate)
@@ -228,16 +240,37 @@ def make_verdict(
         rows=tuple(rows),
         slices=tuple(
             SliceMetrics(
-                history_length=history_length,
+                feature=feature,
+                value=value,
                 examples=int(values[candidate, EXAMPLE_COUNT]),
                 metrics={name: values[candidate, name] for name in names},
             )
-            for history_length, values in sorted(
-                slices.items(), key=lambda entry: _first_length(entry[0])
+            for (feature, value), values in sorted(
+                slices.items(), key=lambda entry: _place(config, *entry[0])
             )
-            if history_length
+            if feature
         ),
     )
+
+
+def _value_text(key: Any) -> str:
+    """The value of a slice's key, a text or a whole number."""
+    if key.WhichOneof("kind") == "int64_value":
+        return str(key.int64_value)
+    return str(key.bytes_value.decode(errors="replace"))
+
+
+def _place(
+    config: pb.RecommenderConfig, feature: str, value: str
+) -> tuple[int, int, str]:
+    """Where a slice comes in reports: numbers by size, texts after them by name."""
+    if feature == HISTORY_LENGTH:
+        number = _first_length(value)
+    elif feature == POPULARITY:
+        number = features.POPULARITY_BUCKETS.index(value)
+    else:
+        number = int(value) if value.isdecimal() else sys.maxsize
+    return ["", *slice_features(config)].index(feature), number, value
 
 
 def _first_length(bucket: str) -> int:

@@ -110,8 +110,8 @@ def field_kinds(
 
     Returns:
       Per feature name: ``source`` (``"item_id"``, ``"item"``, ``"value"``,
-      ``"activity"``, ``"weekday"``, ``"hour"`` or ``"user"``), ``multi_valued`` and, of
-      weekdays and hours, ``timezone``.
+      ``"activity"``, ``"weekday"``, ``"hour"``, ``"gap"`` or ``"user"``),
+      ``multi_valued`` and, of weekdays and hours, ``timezone``.
     """
     by_role = {(f["role"] == "user", f["name"]): f for f in report["fields"]}
     kinds = {}
@@ -123,8 +123,9 @@ def field_kinds(
             "source": found["role"].replace(" ", "_"),
             "multi_valued": found["multi_valued"],
         }
-        if "timezone" in found:  # It is worked out from the activity's time.
+        if found["role"] == "activity" and "derivation" in found:
             kinds[name]["source"] = found["derivation"].lower()
+        if "timezone" in found:
             kinds[name]["timezone"] = found["timezone"]
     return kinds
 

@@ -17,7 +17,7 @@ MODEL = "model.tflite"
 ITEMS = "items.jsonl"
 VOCABULARIES = "vocabularies"
 
-# Sources that are worked out from an activity's time.
+# Sources that are worked out from an activity's local time.
 _OF_TIME = ("weekday", "hour")
 
 _DTYPES = {pb.STRING: "int32", pb.INT: "int32", pb.FLOAT: "float32"}
@@ -34,8 +34,8 @@ def input_specs(
       config: the configuration.
       rows: rows of each categorical feature's table, by feature name.
       field_kinds: per feature name ``source`` (``"item_id"``, ``"item"``,
-        ``"value"``, ``"activity"``, ``"weekday"``, ``"hour"`` or ``"user"``),
-        ``multi_valued`` and, for weekday and hour, ``timezone``.
+        ``"value"``, ``"activity"``, ``"weekday"``, ``"hour"``, ``"gap"`` or
+        ``"user"``), ``multi_valued`` and, for weekday and hour, ``timezone``.
     """
     specs = [
         _input_spec(feature, rows, field_kinds[feature.feature_name])
@@ -68,7 +68,7 @@ def _input_spec(
     spec = {
         "name": feature.feature_name,
         "dtype": _DTYPES[feature.feature_type],
-        "length": int(feature.feature_length),
+        "length": features.num_values(feature),
         "role": features.role_of(feature.feature_name).rstrip("_"),
         "field": features.field_of(feature.feature_name),
         "source": kind["source"],
@@ -77,6 +77,8 @@ def _input_spec(
         "vocabulary": _vocabulary(feature),
         "vocab_size": rows.get(feature.feature_name, 0),
     }
+    if feature.values_per_step:
+        spec["values_per_step"] = int(feature.values_per_step)
     if kind["source"] in _OF_TIME:
         spec["timezone"] = kind["timezone"]
     return spec

@@ -206,7 +206,8 @@ def _check_label_lengths(
         if table is None:
             continue
         most = int(np.diff(table.offsets).max(initial=0))
-        taken, label = lengths[feature.feature_name], features.LABEL + name
+        taken = int(feature.values_per_step) or lengths[feature.feature_name]
+        label = features.LABEL + name
         needed = min(most, taken)
         if lengths[label] < needed:
             raise UserError(

@@ -44,6 +44,9 @@ class ColumnSpec:
       field: where its values come from.
       type: ``pb.FeatureType`` of the column.
       length: values per example.
+      values_per_step: values that each step has of its own, where the field's context
+        column is aligned: a context column has so many slots for each, and a label
+        column, which is one step, keeps the first values. 0: the newest survive.
     """
 
     name: str
@@ -51,6 +54,17 @@ class ColumnSpec:
     field: Field
     type: int
     length: int
+    values_per_step: int = 0
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether every step has slots of its own."""
+        return self.prefix == features.CONTEXT and self.values_per_step > 0
+
+    @property
+    def steps(self) -> int:
+        """Steps of an aligned column; values of another."""
+        return self.length // self.values_per_step if self.is_aligned else self.length
 
 
 @dataclass(frozen=True)
@@ -150,11 +164,24 @@ def _configured_types(
         is_label = feature.feature_name == config.input.label_feature.feature_name
         if is_label:
             allowed = [f.name for f in source.fields if f.role == Role.ITEM_ID]
+        if feature == config.input.label_value_feature:
+            allowed = [f.name for f in source.fields if f.role == Role.VALUE]
         if name not in allowed:
             there = ", ".join(prefix + other for other in allowed) or "none"
             raise UserError(
                 f"feature {feature.feature_name}: the data ({source.kind}) has no such "
                 f"field. Expected one of: {there}"
+            )
+        several = [
+            f.name
+            for f in source.fields
+            if f.role in by_prefix[prefix] and f.multi_valued
+        ]
+        if feature.values_per_step and name not in several:
+            raise UserError(
+                f"feature {feature.feature_name}: values_per_step "
+                f"{feature.values_per_step} is not allowed. Expected 0, since an "
+                "activity has one value in this field"
             )
         types[prefix == features.USER, name] = int(feature.feature_type)
     return types
@@ -167,6 +194,11 @@ def _specs(
 ) -> list[ColumnSpec]:
     lengths = features.column_lengths(config)
     steps = features.max_context_length(config)
+    aligned = {
+        f.feature_name: int(f.values_per_step)
+        for f in features.context_features(config)
+        if f.values_per_step
+    }
     specs = []
     for field in source.fields:
         is_user = field.role == Role.USER
@@ -174,7 +206,8 @@ def _specs(
         default = _VALUES_PER_STEP * steps if field.multi_valued else steps
         context = lengths.get(features.CONTEXT + field.name, default)
         # What the context holds of one activity, its label holds too.
-        several = context if field.multi_valued else 1
+        per_step = 0 if is_user else aligned.get(features.CONTEXT + field.name, 0)
+        several = (per_step or context) if field.multi_valued else 1
         for prefix, length in (
             [(features.USER, several)]
             if is_user
@@ -184,7 +217,7 @@ def _specs(
             if field.name == _TITLE and field.role == Role.ITEM and name not in lengths:
                 continue
             length = lengths.get(name, length)
-            specs.append(ColumnSpec(name, prefix, field, kind, length))
+            specs.append(ColumnSpec(name, prefix, field, kind, length, per_step))
     return specs
 
 
@@ -198,17 +231,17 @@ def _check_lengths(config: pb.RecommenderConfig, specs: Sequence[ColumnSpec]) ->
                 f"{', '.join(sorted(names))}"
             )
     for spec in specs:
-        if spec.field.multi_valued:
+        if spec.field.multi_valued and not spec.is_aligned:
             continue
         most = steps if spec.prefix == features.CONTEXT else 1
-        if spec.length > most:
+        if spec.steps > most:
             expected = (
                 f"at most {most}, the max_context_length"
                 if spec.prefix == features.CONTEXT
                 else "1: there is one value"
             )
             raise UserError(
-                f"feature {spec.name}: length {spec.length} is not allowed. "
+                f"feature {spec.name}: length {spec.steps} is not allowed. "
                 f"Expected {expected}"
             )
 
@@ -217,7 +250,9 @@ def _check_names(plan: Plan) -> None:
     names = [*BOOKKEEPING, plan.seen]
     for spec in plan.specs:
         names.append(spec.name)
-        if spec.field.multi_valued:
+        if spec.is_aligned:
+            names.append(features.step_lengths_column(spec.name))
+        elif spec.field.multi_valued:
             names.append(features.length_column(spec.name))
     for name, times in Counter(names).items():
         if times > 1:

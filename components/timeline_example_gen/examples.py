@@ -82,6 +82,19 @@ class _RowField:
         return self.offsets[begin], self.offsets[end]
 
 
+@dataclass(frozen=True)
+class _Slots:
+    """A multi-valued field of activities, so many values of each, with padding.
+
+    Attributes:
+      values: ``[rows * values_per_step]``.
+      lengths: ``[rows]``, how many of each row's values are real.
+    """
+
+    values: Encoded
+    lengths: Encoded
+
+
 class ExampleColumns:
     """Makes the columns of examples, any part of them at a time.
 
@@ -104,6 +117,11 @@ class ExampleColumns:
         self._fields = {
             field.name: _row_field(field, plan, activities, items, item_row)
             for field in plan.fields(Role.ITEM_ID, Role.ITEM, Role.VALUE, Role.ACTIVITY)
+        }
+        self._slots = {
+            spec.name: _slots(spec, items.fields[spec.field.name], item_row)
+            for spec in plan.specs
+            if spec.is_aligned
         }
         self.user_row = users.rows(activities.user_terms)
         self._user_fields = {
@@ -141,8 +159,11 @@ class ExampleColumns:
         result: dict[str, Column | Windows] = {}
         for spec in plan.specs:
             fields, first, end = ranges[spec.prefix]
+            if spec.is_aligned:
+                result |= _steps(spec, self._slots[spec.name], first, end)
+                continue
             field = fields[spec.field.name]
-            result |= _tail(spec, field, *field.span(first, end))
+            result |= _part(spec, field, *field.span(first, end))
         seen = self._fields[plan.item.name].values
         result |= {
             names.CONTEXT_TIMESTAMP: Windows(
@@ -175,10 +196,14 @@ def catalogue_columns(
     for spec in plan.specs:
         field = _catalogue_field(spec, plan, items)
         span = (nothing, nothing)
+        if spec.is_aligned:
+            slots = _Slots(field.values, encode_values(nothing[:0]))
+            result |= _steps(spec, slots, *span)
+            continue
         of_item = spec.field.role in (Role.ITEM_ID, Role.ITEM)
         if spec.prefix == features.LABEL and of_item:
             span = field.span(rows, rows + 1)
-        result |= _tail(spec, field, *span)
+        result |= _part(spec, field, *span)
     titles = items.titles
     seen = _item_values(items.keys, plan.item_type)
     context = np.zeros((len(rows), plan.max_context_length), np.int64)
@@ -197,17 +222,35 @@ def catalogue_columns(
     return dict(sorted(result.items()))
 
 
-def _tail(
+def _part(
     spec: ColumnSpec, field: _RowField, begin: Ints, end: Ints
 ) -> dict[str, Column | Windows]:
-    """The last values of ranges; of a multi-valued field also how many there are."""
+    """As many values of ranges as fit, the newest, or of one step the first.
+
+    Of a multi-valued field also how many there are.
+    """
     count = np.minimum(end - begin, spec.length)
+    first = begin if spec.values_per_step else end - count
     result: dict[str, Column | Windows] = {
-        spec.name: Windows(field.values, end - count, end, spec.length)
+        spec.name: Windows(field.values, first, first + count, spec.length)
     }
     if spec.field.multi_valued:
         result[features.length_column(spec.name)] = _one(count)
     return result
+
+
+def _steps(
+    spec: ColumnSpec, slots: _Slots, begin: Ints, end: Ints
+) -> dict[str, Column | Windows]:
+    """The slots of the newest rows of ranges, and how many of each are real."""
+    begin = np.maximum(begin, end - spec.steps)
+    number = spec.values_per_step
+    return {
+        spec.name: Windows(slots.values, begin * number, end * number, spec.length),
+        features.step_lengths_column(spec.name): Windows(
+            slots.lengths, begin, end, spec.steps
+        ),
+    }
 
 
 def _one(values: Ints, terms: Terms | None = None) -> Column:
@@ -233,6 +276,9 @@ def _row_field(
         kind = plan.type_of(field)
         if field.derivation is None:
             return _activity_field(activities.fields[field.name], kind)
+        if field.derivation == pb.GAP:
+            gaps = timelines.gaps(activities.timestamp, activities.position)
+            return _activity_field(pa.array(gaps), kind)
         of_time = OF_TIME[field.derivation](activities.timestamp, plan.timezone)
         return _activity_field(pa.array(of_time), kind)
     return _table_field(field, items.fields[field.name], item_row)
@@ -247,6 +293,16 @@ def _table_field(field: Field, table: FieldTable, row: Ints) -> _RowField:
     np.cumsum(end - begin, out=offsets[1:])
     codes = table.codes[timelines.spread(begin, end - begin)]
     return _RowField(_encode(codes, table.values), offsets)
+
+
+def _slots(spec: ColumnSpec, table: FieldTable, row: Ints) -> _Slots:
+    """The first values of some rows of a table, each with padding behind it."""
+    begin = table.offsets[row]
+    count = np.minimum(table.offsets[row + 1] - begin, spec.values_per_step)
+    real = np.arange(spec.values_per_step) < count[:, None]  # [rows, values_per_step]
+    codes = np.zeros(real.shape, np.int64)
+    codes[real] = table.codes[timelines.spread(begin, count)]
+    return _Slots(_encode(codes.reshape(-1), table.values), encode_values(count))
 
 
 def _catalogue_field(spec: ColumnSpec, plan: Plan, items: Lookup) -> _RowField:

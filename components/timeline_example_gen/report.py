@@ -118,9 +118,38 @@ def make_report(
         "labels_unseen_in_train": {
             name: _unseen(items, name) for name in ("eval", "test")
         },
+        "popularity": popularity(items),
         "max_context_length": plan.max_context_length,
         "seed": data.seed,
     }
+
+
+def popularity(items: pa.Table) -> dict[str, list[str]]:
+    """The items that train's labels are, by falling number, cut into thirds.
+
+    An item is in the third that the first of its labels falls into; those of the last
+    third, and items that are no label of train, are left out.
+
+    Args:
+      items: see `merge_items`.
+
+    Returns:
+      Raw ids by the first names of `features.POPULARITY_BUCKETS`, the most popular
+      first; where equal, in the order of the ids.
+    """
+    counts = zip(items["item"].to_pylist(), items["train"].to_pylist(), strict=True)
+    ordered = sorted(counts, key=lambda entry: (-entry[1], entry[0]))
+    total = sum(count for _, count in ordered)
+    result: dict[str, list[str]] = {n: [] for n in features.POPULARITY_BUCKETS[:-1]}
+    before = 0
+    for item, count in ordered:
+        third = 3 * before // total if total else len(result)
+        if third >= len(result):
+            break
+        text = item.decode(errors="replace") if isinstance(item, bytes) else str(item)
+        result[features.POPULARITY_BUCKETS[third]].append(text)
+        before += count
+    return result
 
 
 def _derivation(field: Field, plan: Plan) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def positions(user: Ints) -> tuple[Ints, Ints]:
     return position, np.bincount(timeline).astype(np.int64)[timeline]
 
 
+def gaps(timestamp: Ints, position: Ints) -> Ints:
+    """Time since the activity before of the same user; 0 for a user's first.
+
+    Args:
+      timestamp: int64 ``[rows]``, sorted by user, then time.
+      position: int64 ``[rows]``, activities of the same user before this one.
+    """
+    since = np.diff(timestamp, prepend=timestamp[:1])
+    return np.where(position > 0, since, 0)
+
+
 def once_each(user: Ints, item: Ints, keep_last: bool) -> npt.NDArray[np.bool_]:
     """Which activities to keep so that a user has one at most with each item.
 

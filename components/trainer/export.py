@@ -71,7 +71,7 @@ def export_device_model(
     """Writes a SavedModel that the TFLite converter turns into builtin operators.
 
     Its one signature, ``serving_default``, is for a batch of one. Inputs: the context
-    features by name, int32 ids or float32, [1, feature_length], and ``seen_<item>``
+    features by name, int32 ids or float32, [1, length], and ``seen_<item>``
     int32 [1, max_seen_length] where ``model.seen`` is TIMELINE. Outputs:
     ``top_prediction_ids`` int32 [K] and ``top_prediction_scores`` float32 [K].
 
@@ -101,7 +101,7 @@ def device_inputs(config: pb.RecommenderConfig) -> dict[str, tf.TensorSpec]:
     specs = {}
     for feature in features.context_features(config):
         kind = tf.int32 if features.is_categorical(feature) else tf.float32
-        name, length = feature.feature_name, int(feature.feature_length)
+        name, length = feature.feature_name, features.num_values(feature)
         specs[name] = tf.TensorSpec([1, length], kind, name=name)
     if config.model.seen == pb.TIMELINE:
         name, length = features.seen_feature_name(config), config.model.max_seen_length
@@ -138,7 +138,11 @@ class Recommender(tf.Module):
         # The encoder stays out of sight of tf.Module: of a Keras object the saver would
         # trace more than its weights, which the converter does not survive.
         self._encode = lambda columns: model.encode(columns)
-        self._weights = [v.value for v in model.context_encoder.variables]
+        self._rank = lambda contexts, items: model.rank(contexts, items)
+        self._rescore = lambda *scores: model.rescore(*scores)
+        self._num_ranked = model.num_ranked
+        layers = [model.context_encoder, model.ranking_head]
+        self._weights = [v.value for layer in layers if layer for v in layer.weights]
         vectors = model.label_encoder.catalogue()
         self._vectors = tf.Variable(
             tf.gather(vectors, self.rows), trainable=False, name="candidate_vectors"
@@ -153,9 +157,18 @@ class Recommender(tf.Module):
         Returns:
           Rows int32 [batch, k] and scores float32 [batch, k], the best first.
         """
-        return ranks.top_items(
-            self._scores(columns), self.rows, self.k, self._excluded(columns)
+        contexts = self._encode(columns)
+        left_out = self._left_out(columns)
+        if not self._num_ranked:
+            places, best = ranks.top_items(self._scores(contexts), self.k, left_out)
+            return tf.gather(self.rows, places), best
+        places, best = ranks.top_items(
+            self._scores(contexts), self._num_ranked, left_out
         )
+        again = self._rank(contexts, tf.gather(self._vectors, places))
+        order, best = ranks.top_items(again, self.k, best <= ranks.FLOOR)
+        places = tf.gather(places, order, batch_dims=1)
+        return tf.gather(self.rows, places), best
 
     def rank(self, columns: Mapping[str, Any], labels: tf.Tensor) -> tf.Tensor:
         """Ranks of labels.
@@ -171,23 +184,27 @@ class Recommender(tf.Module):
         places[self.rows] = np.arange(self.rows.size) + 1
         inside = tf.logical_and(labels >= 0, labels < self._num_rows)
         labels = tf.where(inside, labels, tf.zeros_like(labels))
-        excluded = self._excluded(columns)
-        if excluded is not None:
-            excluded = tf.gather(excluded, self.rows, axis=1)
         # An item that is no candidate gets the place -1, which is outside the scores.
-        return ranks.label_ranks(
-            self._scores(columns),
-            tf.gather(places, labels) - 1,
-            tf.ones([self.rows.size], tf.bool),
-            excluded,
-        )
+        place = tf.gather(places, labels) - 1
+        left_out = self._left_out(columns)
+        contexts = self._encode(columns)
+        scores = self._scores(contexts)
+        kept = tf.range(self.rows.size)[tf.newaxis] == place[:, tf.newaxis]
+        others = tf.ones_like(kept) if left_out is None else tf.logical_not(left_out)
+        kept = tf.logical_or(kept, others)
+        scores = self._rescore(contexts, self._vectors, scores, kept)
+        candidates = tf.ones([self.rows.size], tf.bool)
+        return ranks.label_ranks(scores, place, candidates, left_out)
 
-    def _scores(self, columns: Mapping[str, Any]) -> tf.Tensor:
-        return tf.matmul(self._encode(columns), self._vectors, transpose_b=True)
+    def _scores(self, contexts: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(contexts, self._vectors, transpose_b=True)
 
-    def _excluded(self, columns: Mapping[str, Any]) -> tf.Tensor | None:
+    def _left_out(self, columns: Mapping[str, Any]) -> tf.Tensor | None:
+        """Which candidates are left out, bool [batch, candidates]."""
         seen = seen_items(self._config, dict(columns))
-        return None if seen is None else ranks.excluded_items(seen, self._num_rows)
+        if seen is None:
+            return None
+        return tf.gather(ranks.excluded_items(seen, self._num_rows), self.rows, axis=1)
 
 
 class _ServingModule(tf.Module):

@@ -15,6 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from components.trainer.earlier_items import (
+    Activities,
+    EarlierItems,
+    activities_of,
+)
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -23,17 +28,38 @@ _DECODE_BATCH = 4096
 _SHUFFLE_BUFFER = 65_536
 _PARALLEL_CALLS = 2
 
+USER_ID = "user_id"
+LABEL_POSITION = "label_position"
+
 # A batch: by column, ids int32 or values float32 [batch, length]; seen items ragged.
 Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Transformed columns to read: those of the model, the label, the seen items."""
+    """Transformed columns to read: those of the model, the label, the seen items.
+
+    Attributes:
+      parse_spec: by column.
+      label: the label's column.
+      num_label_rows: rows of the item table.
+      seen: the column of the user's earlier items; empty if they are not wanted. Where
+        the examples do not have it, it is told from all of them together.
+      context: the column of the context's items, for that.
+      max_seen_length: the most earlier items that the device is given.
+    """
 
     parse_spec: Mapping[str, Any]
     label: str
     num_label_rows: int
+    seen: str = ""
+    context: str = ""
+    max_seen_length: int = 0
+
+    @property
+    def joins_timelines(self) -> bool:
+        """Whether earlier items are told from all examples together."""
+        return bool(self.seen) and self.seen not in self.parse_spec
 
 
 @dataclass(frozen=True)
@@ -46,6 +72,8 @@ class ExampleSet:
       num_examples: in all files.
       label_counts: int64 [rows of the label], how often each item is the label.
       arrays: all examples by column if they fit in memory, else empty.
+      truncated: how many have more earlier items than the device is given.
+      earlier: the users' earlier items, if the examples do not have them.
     """
 
     files: Sequence[str]
@@ -53,6 +81,8 @@ class ExampleSet:
     num_examples: int
     label_counts: np.ndarray
     arrays: Mapping[str, Any] = field(default_factory=dict)
+    truncated: int = 0
+    earlier: EarlierItems | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -112,35 +142,70 @@ class ExampleSet:
         return starts.map(lambda start: order[start : start + batch_size])
 
     def _gather(self, indices: tf.Tensor) -> Batch:
-        return {name: tf.gather(array, indices) for name, array in self.arrays.items()}
+        return self._with_earlier(
+            {name: tf.gather(array, indices) for name, array in self.arrays.items()}
+        )
 
     def _parse(self, serialized: tf.Tensor) -> Batch:
-        return parse(serialized, self.columns.parse_spec)
+        return self._with_earlier(parse(serialized, self.columns.parse_spec))
+
+    def _with_earlier(self, batch: Batch) -> Batch:
+        if self.earlier is None:
+            return batch
+        users = batch.pop(USER_ID)[:, 0]
+        positions = tf.cast(batch.pop(LABEL_POSITION)[:, 0], tf.int64)
+        return batch | {self.columns.seen: self.earlier(users, positions)}
 
 
-def model_columns(
-    config: pb.RecommenderConfig, num_label_rows: int, seen: bool
-) -> Columns:
-    """What training and its evaluation read.
+def train_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:
+    """What training reads.
 
     Args:
       config: the features.
       num_label_rows: rows of the item table.
-      seen: whether the user's earlier items are read too.
     """
     label = config.input.label_feature
-    used = [*features.context_features(config), label]
-    spec: dict[str, Any] = {f.feature_name: column_spec(f) for f in used}
-    if seen:
-        name = features.seen_feature_name(config)
-        spec[name] = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
-    return Columns(spec, label.feature_name, num_label_rows)
+    spec = _model_spec(config)
+    if config.train.value_loss_weight:
+        value = config.input.label_value_feature
+        spec[value.feature_name] = column_spec(value)
+    if not (config.train.leave_out_seen and config.model.seen == pb.TIMELINE):
+        return Columns(spec, label.feature_name, num_label_rows)
+    spec[USER_ID] = tf.io.FixedLenFeature([1], tf.string)
+    spec[LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
+    context = features.item_feature_name(config)
+    context = context if context in spec else ""
+    seen = features.seen_feature_name(config)
+    most = int(config.model.max_seen_length)
+    return Columns(spec, label.feature_name, num_label_rows, seen, context, most)
+
+
+def eval_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:
+    """What evaluation reads: with the seen items, if they are left out.
+
+    Args:
+      config: the features.
+      num_label_rows: rows of the item table.
+    """
+    spec = _model_spec(config)
+    label = config.input.label_feature.feature_name
+    if config.model.seen != pb.TIMELINE:
+        return Columns(spec, label, num_label_rows)
+    name = features.seen_feature_name(config)
+    spec[name] = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+    most = int(config.model.max_seen_length)
+    return Columns(spec, label, num_label_rows, name, max_seen_length=most)
+
+
+def _model_spec(config: pb.RecommenderConfig) -> dict[str, Any]:
+    used = [*features.context_features(config), config.input.label_feature]
+    return {feature.feature_name: column_spec(feature) for feature in used}
 
 
 def column_spec(feature: pb.Feature) -> tf.io.FixedLenFeature:
     """How a transformed feature is parsed."""
     kind = tf.int64 if features.is_categorical(feature) else tf.float32
-    return tf.io.FixedLenFeature([int(feature.feature_length)], kind)
+    return tf.io.FixedLenFeature([features.num_values(feature)], kind)
 
 
 def read_examples(
@@ -159,14 +224,21 @@ def read_examples(
     """
     counts = np.zeros(columns.num_label_rows, np.int64)
     parts: list[dict[str, Any]] = []
-    num_examples = size = 0
+    shown: list[Activities] = []
+    num_examples = truncated = size = 0
     fits = True
     batches = read_records(files).batch(_DECODE_BATCH)
     try:
         for serialized in batches:
             spec = columns.parse_spec
-            spec = spec if fits else {columns.label: spec[columns.label]}
+            if not fits:
+                spec = {name: spec[name] for name in _always_read(columns)}
             part = parse(serialized, spec)
+            if columns.joins_timelines:
+                shown.append(_activities(columns, part))
+            elif columns.seen:
+                lengths = part[columns.seen].row_lengths().numpy()
+                truncated += int((lengths > columns.max_seen_length).sum())
             labels = part[columns.label].numpy()[:, 0]
             labels = labels[(labels >= 0) & (labels < columns.num_label_rows)]
             counts += np.bincount(labels, minlength=columns.num_label_rows)
@@ -188,7 +260,28 @@ def read_examples(
         arrays = {
             name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]
         }
-    return ExampleSet(files, columns, num_examples, counts, arrays)
+    earlier = EarlierItems(shown, columns.max_seen_length) if shown else None
+    return ExampleSet(files, columns, num_examples, counts, arrays, truncated, earlier)
+
+
+def _always_read(columns: Columns) -> list[str]:
+    """The columns that are read of all examples before training, in memory or not."""
+    names = [columns.label]
+    if columns.joins_timelines:
+        names += [USER_ID, LABEL_POSITION, columns.context]
+    elif columns.seen:
+        names.append(columns.seen)
+    return [name for name in names if name]
+
+
+def _activities(columns: Columns, part: Batch) -> Activities:
+    labels = part[columns.label].numpy()[:, 0]
+    contexts = np.zeros((len(labels), 0), np.int32)
+    if columns.context:
+        contexts = part[columns.context].numpy()
+    users = part[USER_ID].numpy()[:, 0]
+    positions = part[LABEL_POSITION].numpy()[:, 0].astype(np.int64)
+    return activities_of(users, positions, labels, contexts)
 
 
 def read_records(files: Sequence[str]) -> tf.data.Dataset:

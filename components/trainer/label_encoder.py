@@ -40,6 +40,8 @@ class LabelEncoder(keras.layers.Layer):
         item_values: Mapping[str, np.ndarray] | None = None,
         id_embedding: bool = True,
         scalings: Mapping[str, Scaling] | None = None,
+        table: keras.Variable | None = None,
+        boundaries: Mapping[str, np.ndarray] | None = None,
         **kwargs: object,
     ) -> None:
         """Makes the layer.
@@ -52,6 +54,9 @@ class LabelEncoder(keras.layers.Layer):
             (float32) for every item, [rows of the label, feature_length].
           id_embedding: whether the id has an embedding.
           scalings: by feature name, of FLOAT features.
+          table: of another layer, to be shared, in place of an id embedding of its own;
+            float32 [rows of the label, embedding_dim].
+          boundaries: by feature name, between the buckets of FLOAT features.
           **kwargs: of `keras.layers.Layer`.
 
         Raises:
@@ -63,11 +68,10 @@ class LabelEncoder(keras.layers.Layer):
             raise ValueError("an item has an id embedding, features, or both")
         self._num_items = int(rows[label.feature_name])
         width = int(label.embedding_dim)
-        self._table = (
-            embedding_table(self, label.feature_name, self._num_items, width)
-            if id_embedding
-            else None
-        )
+        self._table = table
+        if id_embedding and table is None:
+            name = label.feature_name
+            self._table = embedding_table(self, name, self._num_items, width)
         self._values: dict[str, np.ndarray] = {}
         for feature in item_features:
             name = feature.feature_name
@@ -86,6 +90,7 @@ class LabelEncoder(keras.layers.Layer):
                 pb.FeatureGroup(features=[feature]),
                 rows,
                 scalings,
+                boundaries,
                 name=f"{feature.feature_name}_group",
             )
             for feature in item_features

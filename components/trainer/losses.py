@@ -1,8 +1,7 @@
-"""Losses, and what a model that has learned popularity alone would lose."""
+"""Losses over scores."""
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 # Subtracted from the scores of items that are no negatives; finite, so that a masked
@@ -11,7 +10,11 @@ _MASKED = -1e9
 
 
 def global_softmax(
-    scores: tf.Tensor, labels: tf.Tensor, candidates: tf.Tensor
+    scores: tf.Tensor,
+    labels: tf.Tensor,
+    candidates: tf.Tensor,
+    excluded: tf.Tensor | None = None,
+    label_smoothing: float = 0.0,
 ) -> tf.Tensor:
     """Softmax cross-entropy over the whole catalogue.
 
@@ -20,19 +23,34 @@ def global_softmax(
       labels: int32 or int64 [batch].
       candidates: bool [rows], the real items; the others are no negatives, and labels
         among the others count nothing.
+      excluded: bool [batch, rows], items that are no negatives; the label is kept.
+      label_smoothing: share of the target that goes to all items alike (Szegedy et al.
+        2016).
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.
     """
-    masked = tf.where(candidates[tf.newaxis], scores, tf.constant(_MASKED))
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, masked)
-    return _mean(losses, tf.gather(candidates, labels))
+    kept = candidates[tf.newaxis]
+    if excluded is not None:
+        kept = tf.logical_and(kept, tf.logical_not(excluded))
+    own = tf.one_hot(labels, tf.shape(scores)[1], True, False, dtype=tf.bool)
+    kept = tf.logical_or(kept, own)
+    losses = softmax_losses(scores, labels, kept, label_smoothing)
+    return mean_of(losses, tf.gather(candidates, labels))
 
 
 def batch_softmax(
-    scores: tf.Tensor, labels: tf.Tensor, candidates: tf.Tensor
+    scores: tf.Tensor,
+    labels: tf.Tensor,
+    candidates: tf.Tensor,
+    log_frequencies: tf.Tensor,
+    excluded: tf.Tensor | None = None,
+    label_smoothing: float = 0.0,
 ) -> tf.Tensor:
     """Softmax cross-entropy over the labels of the batch.
+
+    From each score the logarithm of how often its item is a label is subtracted: else
+    frequent items would be negatives too often (Yi et al. 2019).
 
     Args:
       scores: float32 [batch, batch], of context i (row) and label j (column).
@@ -40,6 +58,9 @@ def batch_softmax(
         negative (an accidental hit).
       candidates: bool [rows], the real items; columns of others are no negatives, and
         their rows count nothing.
+      log_frequencies: float32 [rows], of each item among the labels.
+      excluded: bool [batch, batch], columns that are no negatives.
+      label_smoothing: see `global_softmax`.
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.
@@ -48,42 +69,103 @@ def batch_softmax(
     counts = tf.gather(candidates, labels)  # [batch]
     hit = labels[:, tf.newaxis] == labels[tf.newaxis]
     negative = tf.logical_and(counts[tf.newaxis], tf.logical_not(hit))
+    if excluded is not None:
+        negative = tf.logical_and(negative, tf.logical_not(excluded))
     kept = tf.logical_or(negative, tf.eye(size, dtype=tf.bool))
+    scores -= tf.gather(log_frequencies, labels)[tf.newaxis]
+    losses = softmax_losses(scores, tf.range(size), kept, label_smoothing)
+    return mean_of(losses, counts)
+
+
+def sampled_softmax(
+    own: tf.Tensor,
+    others: tf.Tensor,
+    own_log_frequencies: tf.Tensor,
+    log_frequencies: tf.Tensor,
+    hits: tf.Tensor,
+    counts: tf.Tensor,
+    label_smoothing: float = 0.0,
+) -> tf.Tensor:
+    """Softmax cross-entropy over the label and sampled items.
+
+    From each score the logarithm of how often the sampler draws its item is subtracted,
+    so that it estimates the softmax over the whole catalogue (Jean et al. 2015).
+
+    Args:
+      own: float32 [batch], scores of the labels.
+      others: float32 [batch, n], scores of the sampled items.
+      own_log_frequencies: float32 [batch], of the labels, as the sampler draws them.
+      log_frequencies: float32 [n], of the sampled items.
+      hits: bool [batch, n], sampled items that are no negatives: the label itself (an
+        accidental hit) and what else is left out.
+      counts: bool [batch], which labels count.
+      label_smoothing: see `global_softmax`.
+
+    Returns:
+      float32 scalar, in nats: the mean over the labels that count, 0 if none does.
+    """
+    own -= own_log_frequencies
+    others -= log_frequencies[tf.newaxis]
+    scores = tf.concat([own[:, tf.newaxis], others], axis=1)
+    kept = tf.concat(
+        [tf.ones_like(hits[:, :1]), tf.logical_not(hits)], axis=1
+    )  # [batch, 1 + n]
+    first = tf.zeros_like(own, tf.int32)
+    return mean_of(softmax_losses(scores, first, kept, label_smoothing), counts)
+
+
+def binary_cross_entropy(
+    own: tf.Tensor, others: tf.Tensor, hits: tf.Tensor, counts: tf.Tensor
+) -> tf.Tensor:
+    """Binary cross-entropy of the label and of one other item, as SASRec has it.
+
+    Args:
+      own: float32 [batch], scores of the labels.
+      others: float32 [batch], scores of the other items.
+      hits: bool [batch], other items that are no negatives.
+      counts: bool [batch], which labels count.
+
+    Returns:
+      float32 scalar, in nats: the mean over the labels that count of the sum of both, 0
+      if none does.
+    """
+    positive = tf.math.softplus(-own)
+    negative = tf.where(hits, tf.zeros_like(others), tf.math.softplus(others))
+    return mean_of(positive + negative, counts)
+
+
+def softmax_losses(
+    scores: tf.Tensor, places: tf.Tensor, kept: tf.Tensor, label_smoothing: float
+) -> tf.Tensor:
+    """Cross-entropy of each row's softmax over the columns that are kept.
+
+    Args:
+      scores: float32 [batch, n].
+      places: int32 or int64 [batch], the label's column, which is kept.
+      kept: bool [batch, n] or [1, n].
+      label_smoothing: see `global_softmax`.
+
+    Returns:
+      float32 [batch], in nats.
+    """
     masked = tf.where(kept, scores, tf.constant(_MASKED))
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(size), masked)
-    return _mean(losses, counts)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(places, masked)
+    if not label_smoothing:
+        return losses
+    weights = tf.cast(kept, scores.dtype)
+    number = tf.reduce_sum(weights, axis=1)
+    mean = tf.reduce_sum(tf.where(kept, scores, 0.0), axis=1) / number
+    even = tf.reduce_logsumexp(masked, axis=1) - mean
+    return (1.0 - label_smoothing) * losses + label_smoothing * even
 
 
-def global_plateau(label_counts: np.ndarray) -> float:
-    """The global softmax's loss of the best model that ignores the context.
-
-    Args:
-      label_counts: [rows], how often each item is the label.
-
-    Returns:
-      The entropy of the labels, in nats.
-    """
-    counts = label_counts[label_counts > 0].astype(np.float64)
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
-
-
-def batch_plateau(label_counts: np.ndarray, batch_size: int) -> float:
-    """The batch softmax's loss of a model that scores all items equal.
+def mean_of(losses: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Mean of those that count, float32 scalar, 0 if none does.
 
     Args:
-      label_counts: [rows], how often each item is the label.
-      batch_size: labels in a batch.
-
-    Returns:
-      The mean of log(1 + negatives) by the mean number of negatives, in nats.
+      losses: float32 [batch].
+      counts: bool [batch].
     """
-    shares = label_counts.astype(np.float64) / label_counts.sum()
-    negatives = (batch_size - 1) * (1.0 - shares)
-    return float((shares * np.log1p(negatives)).sum())
-
-
-def _mean(losses: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     weights = tf.cast(counts, losses.dtype)
     # Where, not a product: 0 * NaN is NaN, and so would be a masked row's loss.
     total = tf.reduce_sum(tf.where(counts, losses, tf.zeros_like(losses)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.trainer.feature_group_embedding import Scaling
+from components.trainer.feature_group_embedding import Scaling, bucket_boundaries
 from components.trainer.input_pipeline import column_spec, read_records
 from components.trainer.recommendation_model import ModelInputs
 from components.transform.vocabularies import transformed_feature_rows
@@ -25,7 +25,7 @@ def read_model_inputs(
     tft_output: tft.TFTransformOutput,
     catalogue_files: Sequence[str],
 ) -> ModelInputs:
-    """Table sizes, candidates, item features and scalings.
+    """Table sizes, candidates, item features, scalings and boundaries of buckets.
 
     With an item vocabulary all its items are candidates; without one those of the
     catalogue are, since of the ids in between nothing is known.
@@ -62,7 +62,13 @@ def read_model_inputs(
         values = np.zeros((num_rows, column.shape[1]), column.dtype)
         values[items[known]] = column[known]
         item_values[feature.feature_name] = values
-    return ModelInputs(rows, candidates, item_values, scalings(config, constants))
+    return ModelInputs(
+        rows,
+        candidates,
+        item_values,
+        scalings(config, constants),
+        boundaries(config, catalogue_files),
+    )
 
 
 def read_constants(
@@ -86,10 +92,8 @@ def read_constants(
         elif feature.feature_type == pb.INT and not features.has_vocabulary(feature):
             for column in (f"{name}_min", f"{name}_max"):
                 spec[column] = tf.io.FixedLenFeature([1], tf.int64)
-    for serialized in read_records(files).take(1):
-        parsed = tf.io.parse_single_example(serialized, spec) if spec else {}
-        return {name: value.numpy()[0].item() for name, value in parsed.items()}
-    raise UserError("the catalogue holds no item, expected at least one")
+    parsed = _first_example(files, spec)
+    return {name: value[0].item() for name, value in parsed.items()}
 
 
 def check_raw_ids(config: pb.RecommenderConfig, constants: Mapping[str, float]) -> None:
@@ -134,6 +138,71 @@ def scalings(
         for f in features.all_features(config)
         if f"{f.feature_name}_offset" in constants
     }
+
+
+def boundaries(
+    config: pb.RecommenderConfig, files: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Between the buckets of FLOAT features, by name; of others there are none.
+
+    Args:
+      config: the features.
+      files: examples of Transform, each of which repeats what it analyzed.
+
+    Returns:
+      float32 [buckets - 1] for each, ascending.
+
+    Raises:
+      UserError: if there is no example.
+    """
+    bucketed = [f for f in features.all_features(config) if features.is_bucketed(f)]
+    spec = {
+        features.boundaries_column(f.feature_name): tf.io.FixedLenFeature(
+            [int(f.num_buckets) - 1], tf.float32
+        )
+        for f in bucketed
+        if f.num_buckets
+    }
+    parsed = _first_example(files, spec)
+    analyzed = {
+        f.feature_name: parsed[features.boundaries_column(f.feature_name)]
+        for f in bucketed
+        if f.num_buckets
+    }
+    return {f.feature_name: bucket_boundaries(f, analyzed) for f in bucketed}
+
+
+def _first_example(
+    files: Sequence[str], spec: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What all examples repeat: the columns of the first."""
+    for serialized in read_records(files).take(1):
+        parsed = tf.io.parse_single_example(serialized, dict(spec)) if spec else {}
+        return {name: value.numpy() for name, value in parsed.items()}
+    raise UserError("the catalogue holds no item, expected at least one")
+
+
+def check_aligned(config: pb.RecommenderConfig, columns: Container[str]) -> None:
+    """Checks that every feature's steps are those of the context.
+
+    Args:
+      config: the features and what is trained.
+      columns: names of all raw columns.
+
+    Raises:
+      UserError: if every position is a target, and a feature has its values one after
+        the other, so that nobody knows which were there at a position.
+    """
+    if config.train.targets != pb.EVERY_POSITION:
+        return
+    for group in config.input.activity_feature_groups:
+        for feature in group.features:
+            name = feature.feature_name
+            if features.length_column(name) in columns:
+                raise UserError(
+                    f"train.targets: EVERY_POSITION is not allowed with {name}, whose "
+                    f"values stand one after the other. Expected values_per_step for it"
+                )
 
 
 def _read_catalogue(

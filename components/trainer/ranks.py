@@ -99,22 +99,41 @@ def batch_ranks(
 
 
 def top_items(
-    scores: tf.Tensor, rows: tf.Tensor, k: int, excluded: tf.Tensor | None = None
+    scores: tf.Tensor, k: int, left_out: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The best candidates of each context.
+    """The best items of each context.
 
     Args:
-      scores: float32 [batch, n], of the n candidates.
-      rows: int32 [n], the row of each candidate in the item table.
+      scores: float32 [batch, n].
       k: how many, at most n.
-      excluded: bool [batch, rows of the item table]; these score ``FLOOR`` and come
-        last.
+      left_out: bool [batch, n]; these score ``FLOOR`` and come last.
 
     Returns:
-      Rows int32 [batch, k] and scores float32 [batch, k], the best first.
+      Their places int32 [batch, k] and scores float32 [batch, k], the best first.
     """
-    if excluded is not None:
-        left_out = tf.gather(excluded, rows, axis=1)
+    if left_out is not None:
         scores = tf.where(left_out, tf.constant(FLOOR), scores)
     best, places = tf.math.top_k(scores, k)
-    return tf.gather(rows, places), best
+    return places, best
+
+
+def ranked_again(scores: tf.Tensor, places: tf.Tensor, again: tf.Tensor) -> tf.Tensor:
+    """Scores of a first stage, with those of a second one before all others.
+
+    Args:
+      scores: float32 [batch, n], of the first stage.
+      places: int32 [batch, m], which of the n were scored again.
+      again: float32 [batch, m], their scores of the second stage.
+
+    Returns:
+      float32 [batch, n]: of the places the second stage's scores, of others what the
+      first stage gave, moved below the lowest of these. Scores that are not finite stay
+      so.
+    """
+    places = tf.cast(places, tf.int32)
+    row = tf.range(tf.shape(scores)[0])[:, tf.newaxis]
+    index = tf.stack([tf.broadcast_to(row, tf.shape(places)), places], axis=-1)
+    best = tf.reduce_max(scores, axis=1, keepdims=True)
+    lowest = tf.reduce_min(again, axis=1, keepdims=True)
+    below = scores - best + lowest - 1.0
+    return tf.tensor_scatter_nd_update(below, index, again)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from components.trainer.trainer import train_model
 from configs.loader import parse_config
+from configs.tuned import tuned_config
 
 CATALOGUE_SPLIT = "Split-catalogue"
 
@@ -20,9 +21,14 @@ def run_fn(fn_args: Any) -> None:
     Args:
       fn_args: TFX's ``FnArgs``. ``custom_config["config"]`` is the configuration as
         text; the catalogue's examples lie beside those of train.
+        ``hyperparameters`` are the Tuner's, where there is one.
     """
+    config = parse_config(fn_args.custom_config["config"])
+    if fn_args.hyperparameters:
+        # What the Tuner chose.
+        config = tuned_config(config, fn_args.hyperparameters["values"])
     train_model(
-        parse_config(fn_args.custom_config["config"]),
+        config,
         train_files=matching_files(fn_args.train_files),
         eval_files=matching_files(fn_args.eval_files),
         catalogue_files=matching_files(catalogue_patterns(fn_args.train_files)),

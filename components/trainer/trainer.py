@@ -13,12 +13,24 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.trainer import export
+from components.trainer import export as exports
 from components.trainer.checkpoints import CheckpointFolder, load_checkpoint
-from components.trainer.input_pipeline import model_columns, read_examples
-from components.trainer.model_inputs import read_model_inputs
+from components.trainer.input_pipeline import (
+    ExampleSet,
+    eval_columns,
+    read_examples,
+    train_columns,
+)
+from components.trainer.model_inputs import check_aligned, read_model_inputs
 from components.trainer.recommendation_model import ModelInputs, RecommendationModel
-from components.trainer.training import Epoch, Fit, fit, stopping_metric
+from components.trainer.training import (
+    EVAL,
+    Epoch,
+    Fit,
+    evaluate,
+    fit,
+    stopping_metric,
+)
 from configs import features
 from configs import recommender_pb2 as pb
 
@@ -56,6 +68,7 @@ def train_model(
     serving_model_dir: str,
     model_run_dir: str,
     report: Report = print,
+    export: bool = True,
 ) -> TrainingResult:
     """Trains a model and writes its exported forms, checkpoints and logs.
 
@@ -72,19 +85,20 @@ def train_model(
       model_run_dir: where ``history.json``, TensorBoard's logs and, unless
         ``train.checkpoint_path`` says otherwise, the checkpoints are written.
       report: called with a line per epoch, and with warnings.
+      export: False leaves out the exported forms; `serving_model_dir` is not used then.
 
     Raises:
       UserError: if a split is empty, an id has no row in its table, or the loss is no
         longer finite.
     """
     tft_output = tft.TFTransformOutput(transform_output)
+    check_aligned(config, tft_output.raw_feature_spec())
     inputs = read_model_inputs(config, tft_output, catalogue_files)
     num_rows = inputs.candidates.size
     limit = int(config.train.max_in_memory_bytes)
-    columns = model_columns(config, num_rows, seen=False)
+    columns = train_columns(config, num_rows)
     train = read_examples(train_files, columns, limit, "train")
-    seen = config.model.seen == pb.TIMELINE
-    columns = model_columns(config, num_rows, seen)
+    columns = eval_columns(config, num_rows)
     evaluation = read_examples(eval_files, columns, limit, "eval")
 
     keras.utils.set_random_seed(int(config.train.seed) % 2**32)
@@ -103,11 +117,12 @@ def train_model(
 
     done = fit(model, config, inputs.candidates, train, evaluation, on_epoch)
     logs.close()
-    warnings = _warnings(done)
+    warnings = [*_truncation(config, evaluation), *_warnings(done)]
     for warning in warnings:
         report(f"warning: {warning}")
     _write_history(run_folder / HISTORY, done, warnings)
-    _export(model, config, inputs, tft_output, serving_model_dir)
+    if export:
+        _export(model, config, inputs, tft_output, serving_model_dir)
     return TrainingResult(done, model.count_params(), checkpoints.best_path, warnings)
 
 
@@ -137,6 +152,47 @@ def export_from_checkpoint(
     _export(model, config, inputs, tft_output, serving_model_dir)
 
 
+def evaluate_checkpoint(
+    config: pb.RecommenderConfig,
+    checkpoint: str | Path,
+    *,
+    files: Sequence[str],
+    split: str,
+    catalogue_files: Sequence[str],
+    transform_output: str,
+) -> dict[str, float]:
+    """Metrics of a checkpoint's weights on all examples of a split.
+
+    Args:
+      config: the configuration that it was trained with.
+      checkpoint: a ``.weights.h5`` file.
+      files: transformed TFRecord files of the split.
+      split: its name, which ends the metrics' names.
+      catalogue_files: those of the catalogue.
+      transform_output: folder of Transform's graph.
+
+    Returns:
+      By name, e.g. ``hr_10_test``.
+
+    Raises:
+      UserError: if the checkpoint is missing or does not fit, or the split is empty.
+    """
+    whole = pb.RecommenderConfig()
+    whole.CopyFrom(config)
+    whole.train.ClearField("num_eval_steps")
+    tft_output = tft.TFTransformOutput(transform_output)
+    inputs = read_model_inputs(whole, tft_output, catalogue_files)
+    model = build_model(whole, inputs)
+    load_checkpoint(model, checkpoint)
+    columns = eval_columns(whole, inputs.candidates.size)
+    limit = int(whole.train.max_in_memory_bytes)
+    examples = read_examples(files, columns, limit, split)
+    values = evaluate(model, whole, inputs.candidates, examples)
+    return {
+        f"{name.removesuffix(EVAL)}{split}": value for name, value in values.items()
+    }
+
+
 def build_model(
     config: pb.RecommenderConfig, inputs: ModelInputs
 ) -> RecommendationModel:
@@ -145,12 +201,16 @@ def build_model(
     model(
         {
             f.feature_name: tf.zeros(
-                [1, int(f.feature_length)],
+                [1, features.num_values(f)],
                 tf.int32 if features.is_categorical(f) else tf.float32,
             )
             for f in features.context_features(config)
         }
     )
+    vectors = tf.zeros([1, int(config.input.label_feature.embedding_dim)])
+    for head in (model.ranking_head, model.value_head):
+        if head is not None:
+            head(vectors, vectors)
     return model
 
 
@@ -172,26 +232,36 @@ def _export(
     tft_output: tft.TFTransformOutput,
     serving_model_dir: str,
 ) -> None:
-    export.export_serving_model(model, config, inputs, tft_output, serving_model_dir)
+    exports.export_serving_model(model, config, inputs, tft_output, serving_model_dir)
     parent = os.path.dirname(os.path.normpath(serving_model_dir))
     device = os.path.join(parent, DEVICE_MODEL)
-    export.export_device_model(model, config, inputs, device)
+    exports.export_device_model(model, config, inputs, device)
+
+
+def _truncation(config: pb.RecommenderConfig, evaluation: ExampleSet) -> list[str]:
+    if not evaluation.truncated:
+        return []
+    return [
+        f"{evaluation.truncated} of {evaluation.num_examples} eval examples have more "
+        f"than {config.model.max_seen_length} earlier items (model.max_seen_length): "
+        f"the device is not given the oldest and may recommend them again"
+    ]
 
 
 def _warnings(done: Fit) -> list[str]:
     if not done.on_plateau:
         return []
     return [
-        f"the loss ended at {done.best.loss:.3f}, hardly below the {done.plateau:.3f} "
-        f"of a model that ignores the context: try another train.learning_rate, more "
-        f"epochs or a wider model"
+        f"{done.metric} {done.best.metrics[done.metric]:.4f} is hardly above the "
+        f"{done.popularity:.4f} of popularity alone: try another train.learning_rate, "
+        f"more epochs or a wider model"
     ]
 
 
 def _write_history(path: Path, done: Fit, warnings: list[str]) -> None:
     history = {
         "best_epoch": done.best.number,
-        "plateau_loss": done.plateau,
+        "popularity": {done.metric: done.popularity},
         "warnings": warnings,
         "epochs": [dataclasses.asdict(epoch) for epoch in done.epochs],
     }

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.trainer import losses, metrics, ranks
+from components.trainer import metrics, ranks
 from components.trainer.input_pipeline import Batch, ExampleSet
+from components.trainer.objective import Objective
 from components.trainer.recommendation_model import RecommendationModel
 from configs import features
 from configs import recommender_pb2 as pb
@@ -21,8 +22,12 @@ from configs.errors import UserError
 
 EVAL = "eval"
 
-# A loss this close to that of popularity alone means that nothing else was learned.
-_PLATEAU_SHARE = 0.98
+# A hit rate this close to that of popularity alone means that little else was learned.
+_PLATEAU_SHARE = 1.05
+
+
+class DivergedError(UserError):
+    """The loss is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,19 @@ class Fit:
     Attributes:
       epochs: all that were run.
       best: the one whose weights the model has.
-      plateau: the loss of a model that knows nothing of the context, in nats.
+      metric: the one that tells which epoch is the best.
+      popularity: its value for popularity alone, whatever the context.
     """
 
     epochs: list[Epoch]
     best: Epoch
-    plateau: float
+    metric: str
+    popularity: float
 
     @property
     def on_plateau(self) -> bool:
         """Whether the weights taken are hardly better than popularity alone."""
-        return self.best.loss > _PLATEAU_SHARE * self.plateau
+        return self.best.metrics[self.metric] <= _PLATEAU_SHARE * self.popularity
 
 
 def fit(
@@ -86,7 +93,8 @@ def fit(
       on_epoch: called after each epoch, with whether it is the best so far.
 
     Raises:
-      UserError: if no label of train is a real item, or the loss is no longer finite.
+      UserError: if no label of train is a real item.
+      DivergedError: if the loss is no longer finite.
     """
     if not train.label_counts[candidates].any():
         raise UserError(
@@ -95,8 +103,9 @@ def fit(
             f"to learn. Expected a larger vocab_size, or items that the catalogue has"
         )
     batch_size = int(config.train.batch_size)
-    steps = int(config.train.steps_per_epoch) or train.num_batches(batch_size)
-    loop = _Loop(model, config, candidates, steps)
+    steps = steps_per_epoch(config, train.num_examples)
+    objective = Objective(model, config, candidates, train.label_counts)
+    loop = _Loop(model, config, objective, steps)
     rank = _rank_function(model, config, candidates)
     # tf.data takes seeds as signed integers.
     seed = int(config.train.seed) % 2**31
@@ -110,7 +119,7 @@ def fit(
         start = time.monotonic()
         loss = loop.train_epoch(batches, number)
         train_seconds = time.monotonic() - start
-        values = _evaluate(rank, config, evaluation)
+        values = _evaluate(rank, config, candidates, evaluation, train.label_counts)
         seconds = time.monotonic() - start
         epoch = Epoch(number, loss, values, seconds, train_seconds)
         epochs.append(epoch)
@@ -124,7 +133,35 @@ def fit(
     assert best is not None  # num_epochs is at least 1.
     if best_weights:
         model.set_weights(best_weights)
-    return Fit(epochs, best, _plateau(config, candidates, train))
+    popularity = _rank_by(
+        lambda batch: tf.repeat(
+            tf.constant(train.label_counts[np.newaxis], tf.float32),
+            tf.shape(batch[config.input.label_feature.feature_name])[0],
+            axis=0,
+        ),
+        config,
+        candidates,
+    )
+    of_popularity = _evaluate(popularity, config, candidates, evaluation)
+    return Fit(epochs, best, metric, of_popularity[metric])
+
+
+def steps_per_epoch(config: pb.RecommenderConfig, num_examples: int) -> int:
+    """Batches of an epoch: as configured, else as many as give each target once.
+
+    Where every position is a target, windows of n steps show each activity about n
+    times, so an epoch takes an n-th of the windows, the next one others.
+
+    Args:
+      config: the configuration.
+      num_examples: of train.
+    """
+    if config.train.steps_per_epoch:
+        return int(config.train.steps_per_epoch)
+    targets = 1
+    if config.train.targets == pb.EVERY_POSITION:
+        targets = features.max_context_length(config)
+    return math.ceil(num_examples / (int(config.train.batch_size) * targets))
 
 
 def stopping_metric(config: pb.RecommenderConfig) -> str:
@@ -139,6 +176,7 @@ def evaluate(
     config: pb.RecommenderConfig,
     candidates: np.ndarray,
     examples: ExampleSet,
+    label_counts: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Metrics over the catalogue and within batches, as `metrics` names them.
 
@@ -147,8 +185,11 @@ def evaluate(
       config: its configuration.
       candidates: bool [rows of the label], the real items.
       examples: the examples, with seen items where ``model.seen`` asks so.
+      label_counts: int64 [rows of the label], how often each is a label of train;
+        without them there is no popularity ratio.
     """
-    return _evaluate(_rank_function(model, config, candidates), config, examples)
+    rank = _rank_function(model, config, candidates)
+    return _evaluate(rank, config, candidates, examples, label_counts)
 
 
 def seen_items(config: pb.RecommenderConfig, batch: Batch) -> tf.Tensor | None:
@@ -187,12 +228,12 @@ class _Loop:
         self,
         model: RecommendationModel,
         config: pb.RecommenderConfig,
-        candidates: np.ndarray,
+        objective: Objective,
         steps: int,
     ) -> None:
         self._model = model
         self._config = config
-        self._candidates = tf.constant(candidates)
+        self._objective = objective
         self._steps = steps
         self._optimizer = make_optimizer(config, steps)
         self._optimizer.build(model.trainable_variables)
@@ -203,7 +244,7 @@ class _Loop:
         total, done = self._run(batches, tf.constant(self._steps))
         loss = float(total) / self._steps
         if not math.isfinite(loss):
-            raise UserError(
+            raise DivergedError(
                 f"training: the loss is {loss} in step {int(done)} of epoch {number}. "
                 f"Expected a finite number: lower train.learning_rate "
                 f"({self._config.train.learning_rate:g}) or train.gradient_clip_norm "
@@ -222,10 +263,9 @@ class _Loop:
         return total, step
 
     def _step(self, batch: Batch) -> tf.Tensor:
-        label = batch[self._config.input.label_feature.feature_name][:, 0]
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            loss = self._loss(batch, label)
+            loss = self._objective(batch)
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
         if self._config.train.gradient_clip_norm > 0:
             gradients, _ = tf.clip_by_global_norm(
@@ -233,16 +273,6 @@ class _Loop:
             )
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
-
-    def _loss(self, batch: Batch, label: tf.Tensor) -> tf.Tensor:
-        if self._config.train.loss == pb.BATCH_SOFTMAX:
-            contexts = self._model.encode(batch)
-            scores = self._model.similarity(contexts, self._model.label_encoder(label))
-            return losses.batch_softmax(scores, label, self._candidates)
-        scores = self._model.similarity(
-            self._model.encode(batch), self._model.label_encoder.catalogue()
-        )
-        return losses.global_softmax(scores, label, self._candidates)
 
 
 def make_optimizer(
@@ -260,6 +290,8 @@ def make_optimizer(
         rate = keras.optimizers.schedules.CosineDecay(
             train.learning_rate, steps_per_epoch * int(train.num_epochs)
         )
+    if train.weight_decay:
+        return keras.optimizers.AdamW(rate, weight_decay=train.weight_decay)
     kinds = {
         pb.ADAM: keras.optimizers.Adam,
         pb.ADAGRAD: keras.optimizers.Adagrad,
@@ -271,7 +303,9 @@ def make_optimizer(
 def _evaluate(
     rank: Callable[[Batch], tuple[tf.Tensor, ...]],
     config: pb.RecommenderConfig,
+    candidates: np.ndarray,
     examples: ExampleSet,
+    label_counts: np.ndarray | None = None,
 ) -> dict[str, float]:
     batches = examples.batches(int(config.train.batch_size))
     if config.train.num_eval_steps:
@@ -279,9 +313,15 @@ def _evaluate(
     columns: list[list[np.ndarray]] = []
     for batch in batches:
         columns.append([column.numpy() for column in rank(batch)])
-    found, in_batch, others, known = map(np.concatenate, zip(*columns, strict=True))
+    found, in_batch, others, known, label, top = map(
+        np.concatenate, zip(*columns, strict=True)
+    )
     top_k = features.eval_top_k(config)
     result = metrics.catalogue_metrics(found, top_k, EVAL)
+    counts = None if label_counts is None else np.where(candidates, label_counts, 0)
+    result |= metrics.list_metrics(
+        top, label, int(candidates.sum()), counts, top_k, EVAL
+    )
     if known.any():
         result |= metrics.batch_metrics(in_batch[known], others[known], top_k, EVAL)
     return result
@@ -293,29 +333,55 @@ def _rank_function(
     name = config.input.label_feature.feature_name
     real = tf.constant(candidates)
 
+    def score(batch: Batch) -> tf.Tensor:
+        contexts = model.encode(batch)
+        items = model.label_encoder.catalogue()
+        scores = model.similarity(contexts, items)
+        kept = tf.repeat(real[tf.newaxis], tf.shape(scores)[0], axis=0)
+        seen = seen_items(config, batch)
+        if seen is not None:
+            left_out = ranks.excluded_items(seen, model.num_rows)
+            label = tf.one_hot(
+                batch[name][:, 0], model.num_rows, True, False, dtype=tf.bool
+            )
+            kept &= tf.logical_or(label, tf.logical_not(left_out))
+        return model.rescore(contexts, items, scores, kept)
+
+    return _rank_by(score, config, candidates)
+
+
+def _rank_by(
+    score: Callable[[Batch], tf.Tensor],
+    config: pb.RecommenderConfig,
+    candidates: np.ndarray,
+) -> Callable[[Batch], tuple[tf.Tensor, ...]]:
+    """A function from a batch to ranks, by a function to scores of all items.
+
+    It returns each label's rank in the catalogue; its rank in the batch, how many
+    others there were, and whether it is known; the label; and the best items int32
+    [batch, largest K], -1 where nothing is left.
+    """
+    name = config.input.label_feature.feature_name
+    real, num_rows = tf.constant(candidates), len(candidates)
+    k = min(max(features.eval_top_k(config)), num_rows)
+
     @tf.function(reduce_retracing=True)
     def rank(batch: Batch) -> tuple[tf.Tensor, ...]:
         label = batch[name][:, 0]
-        scores = model.similarity(model.encode(batch), model.label_encoder.catalogue())
+        scores = score(batch)
         seen = seen_items(config, batch)
-        excluded = None
-        if seen is not None:
-            excluded = ranks.excluded_items(seen, model.num_rows)
+        excluded = None if seen is None else ranks.excluded_items(seen, num_rows)
         found = ranks.label_ranks(scores, label, real, excluded)
-        inside = tf.logical_and(label >= 0, label < model.num_rows)
+        inside = tf.logical_and(label >= 0, label < num_rows)
         inner = tf.where(inside, label, tf.zeros_like(label))
         known = tf.gather(real, inner)
         own = tf.gather(scores, inner, axis=1)  # [batch, batch]
         in_batch, others = ranks.batch_ranks(own, inner, known)
-        return found, in_batch, others, known
+        left_out = tf.logical_not(real)[tf.newaxis]
+        if excluded is not None:
+            left_out = tf.logical_or(left_out, excluded)
+        items, best = ranks.top_items(scores, k, left_out)
+        top = tf.where(best > ranks.FLOOR, items, -1)
+        return found, in_batch, others, known, label, top
 
     return rank
-
-
-def _plateau(
-    config: pb.RecommenderConfig, candidates: np.ndarray, train: ExampleSet
-) -> float:
-    counts = np.where(candidates, train.label_counts, 0)
-    if config.train.loss == pb.BATCH_SOFTMAX:
-        return losses.batch_plateau(counts, int(config.train.batch_size))
-    return losses.global_plateau(counts)

@@ -21,6 +21,13 @@ Columns = Mapping[str, Any]
 
 CONTEXT_LENGTH = "context_length"
 
+# Of a float32's 23 bits behind the point the first 12.
+_ROUNDING = -(1 << 11)
+# The sketch then holds more than 150,000 distinct values.
+_QUANTILE_ERROR = 1e-4
+USER_ID = "user_id"
+LABEL_POSITION = "label_position"
+
 
 def preprocessing_fn(
     inputs: Columns, custom_config: Mapping[str, str]
@@ -44,7 +51,7 @@ def raw_columns(config: pb.RecommenderConfig, kind: str) -> list[str]:
     columns = [CONTEXT_LENGTH]
     for feature in features.context_features(config):
         columns.append(feature.feature_name)
-        columns.append(features.length_column(feature.feature_name))
+        columns.append(_lengths_column(feature))
     if config.model.seen == pb.TIMELINE:
         columns.append(features.seen_feature_name(config))
     if kind == "evaluate":
@@ -56,19 +63,24 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
     """Transformed columns of a batch.
 
     Args:
-      inputs: raw columns, dense ``[batch, length]``, `seen_<item>` sparse.
+      inputs: raw columns, dense ``[batch, length]``, `seen_<item>` sparse; of an
+        aligned feature ``[batch, feature_length * values_per_step]``.
       config: the configuration.
 
     Returns:
       Per feature of the configuration: int64 ids ``[batch, length]``, 0 where padded,
-      or float32 ``[batch, length]``; ``context_length`` int64 ``[batch, 1]``;
-      ``seen_<item>`` sparse int64 ids; per scaled FLOAT feature ``<name>_offset`` and
-      ``<name>_scale`` float32 ``[batch, 1]``; per INT feature without a vocabulary
-      ``<name>_min`` and ``<name>_max`` int64 ``[batch, 1]``. The last four are the same
-      in every row: this is how analyzed numbers reach the trainer.
+      or float32 ``[batch, length]``; ``context_length`` and ``label_position``
+      int64 and ``user_id`` string ``[batch, 1]``; ``seen_<item>`` sparse int64 ids;
+      per scaled FLOAT feature ``<name>_offset`` and ``<name>_scale`` float32 ``[batch, 1]``; per FLOAT feature with ``num_buckets``
+      ``<name>_boundaries`` float32 ``[batch, num_buckets - 1]``; per INT feature
+      without a vocabulary ``<name>_min`` and ``<name>_max`` int64 ``[batch, 1]``. The
+      last five are the same in every row: this is how analyzed numbers reach the
+      trainer.
     """
     outputs: dict[str, Any] = {
         CONTEXT_LENGTH: _dense(inputs, CONTEXT_LENGTH, 1),
+        USER_ID: _dense(inputs, USER_ID, 1),
+        LABEL_POSITION: _dense(inputs, LABEL_POSITION, 1),
     }
     tables = {
         name: _vocabulary(inputs, config, name, members)
@@ -76,7 +88,7 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
     }
     for feature in features.all_features(config):
         name = feature.feature_name
-        values = _dense(inputs, name, feature.feature_length)
+        values = _dense(inputs, name, features.num_values(feature))
         mask = _mask(inputs, feature)
         if features.has_vocabulary(feature):
             table = tables[features.vocabulary_name(feature)]
@@ -87,9 +99,11 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
             outputs |= _raw_id_range(name, values, mask & _analyzed(inputs, feature))
         else:
             outputs[name] = tf.where(mask, values, 0.0)
+            analyzed = tf.boolean_mask(values, mask & _analyzed(inputs, feature))
             if feature.scaling != pb.NONE:
-                analyzed = tf.boolean_mask(values, mask & _analyzed(inputs, feature))
                 outputs |= _scaling(feature, values, analyzed)
+            if feature.num_buckets:
+                outputs |= _boundaries(feature, values, analyzed)
     outputs[features.seen_feature_name(config)] = _seen(inputs, config, tables)
     return outputs
 
@@ -98,9 +112,20 @@ def _dense(inputs: Columns, name: str, length: int) -> tf.Tensor:
     return tf.reshape(inputs[name], [-1, length])  # [batch, length]
 
 
+def _lengths_column(feature: pb.Feature) -> str:
+    if feature.values_per_step:
+        return features.step_lengths_column(feature.feature_name)
+    return features.length_column(feature.feature_name)
+
+
 def _mask(inputs: Columns, feature: pb.Feature) -> tf.Tensor:
     """Which values are real: bool ``[batch, length]``; ``[1, length]`` if all are."""
     name, length = feature.feature_name, feature.feature_length
+    if feature.values_per_step:
+        counts = _dense(inputs, _lengths_column(feature), length)
+        slots = tf.range(feature.values_per_step, dtype=tf.int64)
+        real = slots < counts[..., None]  # [batch, length, values_per_step]
+        return tf.reshape(real, [-1, features.num_values(feature)])
     if features.length_column(name) in inputs:
         count = _dense(inputs, features.length_column(name), 1)
     elif features.role_of(name) == features.CONTEXT:
@@ -137,7 +162,7 @@ def _vocabulary(
         return tf.constant(f"{config.data.vocab_dir}/{name}.txt")
     tokens = []
     for feature in members:
-        values = _dense(inputs, feature.feature_name, feature.feature_length)
+        values = _dense(inputs, feature.feature_name, features.num_values(feature))
         mask = _mask(inputs, feature) & _analyzed(inputs, feature)
         tokens.append(tf.boolean_mask(_tokens(values), mask))
     flat = tf.concat(tokens, axis=0)  # [tokens]
@@ -185,6 +210,22 @@ def _scaling(
         f"{name}_offset": _constant(values, tf.cast(offset, tf.float32)),
         f"{name}_scale": _constant(values, tf.cast(scale, tf.float32)),
     }
+
+
+def _boundaries(
+    feature: pb.Feature, values: tf.Tensor, analyzed: tf.Tensor
+) -> dict[str, Any]:
+    """Quantiles of the values, rounded towards 0 to 13 significant bits.
+
+    Beam sizes batches by the clock, and the sketch is the same for any batches as long
+    as it holds each distinct value; after rounding there are few.
+    """
+    bits = tf.bitcast(analyzed, tf.int32)
+    rounded = tf.bitcast(tf.bitwise.bitwise_and(bits, _ROUNDING), tf.float32)
+    boundaries = tft.quantiles(rounded, feature.num_buckets, _QUANTILE_ERROR)
+    rows = tf.shape(values)[0]
+    name = features.boundaries_column(feature.feature_name)
+    return {name: tf.repeat(boundaries, rows, axis=0)}  # [batch, num_buckets - 1]
 
 
 def _seen(

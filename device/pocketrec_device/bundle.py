@@ -15,7 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from pocketrec_device import clock
-from pocketrec_device.features import INDEX_OF_FIRST_TERM, OF_TIME, InputSpec, Item
+from pocketrec_device.features import (
+    GAP,
+    INDEX_OF_FIRST_TERM,
+    OF_TIME,
+    InputSpec,
+    Item,
+)
 
 FORMAT_VERSION = 1
 SIGNATURE = "serving_default"
@@ -34,7 +40,7 @@ SEEN_MODES = ("KEPT", "CONTEXT", "TIMELINE")
 ROLES = ("context", "user", "seen")
 SOURCES = (
     *("item_id", "item", "value", "timestamp", "activity", "weekday", "hour"),
-    *("user", "seen"),
+    *("gap", "user", "seen"),
 )
 DTYPES = {"STRING": "int32", "INT": "int32", "FLOAT": "float32"}
 
@@ -282,8 +288,10 @@ def _input_spec(at: _Reader) -> InputSpec:
         raise at.error("vocabulary", "a name: STRING features have a vocabulary")
     source = at.one_of("source", SOURCES)
     multi_valued = at.value("multi_valued", bool)
-    if multi_valued and (source == "activity" or source in OF_TIME):
+    if multi_valued and (source in ("activity", GAP) or source in OF_TIME):
         raise at.error("multi_valued", f"false for the source {source}")
+    if source == GAP and feature_type != "FLOAT":
+        raise at.error("feature_type", "FLOAT for the source gap")
     return InputSpec(
         name=at.value("name", str),
         dtype=DTYPES[feature_type],
@@ -296,7 +304,19 @@ def _input_spec(at: _Reader) -> InputSpec:
         vocabulary=vocabulary,
         vocab_size=at.value("vocab_size", int),
         timezone=_timezone(at, source),
+        values_per_step=_values_per_step(at, source, multi_valued),
     )
+
+
+def _values_per_step(at: _Reader, source: str, multi_valued: bool) -> int:
+    if not at.values.get("values_per_step"):
+        return 0
+    if source != "item" or not multi_valued:
+        raise at.error("values_per_step", "none, or multi_valued of the source item")
+    number = at.positive("values_per_step")
+    if at.value("length", int) % number:
+        raise at.error("length", f"a multiple of values_per_step, {number}")
+    return number
 
 
 def _timezone(at: _Reader, source: str) -> str | None:

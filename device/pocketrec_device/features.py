@@ -24,8 +24,10 @@ INDEX_OF_FIRST_TERM = 2
 
 CONTEXT_LENGTH = "context_length"
 
-# What is worked out from an activity's time.
+# What is worked out from an activity's local time.
 OF_TIME = {"weekday": clock.weekday, "hour": clock.hour}
+# What is worked out from the times of an activity and of the one before it.
+GAP = "gap"
 
 _LARGEST = float(np.finfo(np.float32).max)
 _ONE_VALUE = (str, bytes, Number, np.generic)
@@ -52,14 +54,18 @@ class InputSpec:
       source: ``"item_id"`` (the history's ids), ``"item"`` (a field of the catalogue),
         ``"value"`` (ratings), ``"timestamp"``, ``"activity"`` (a field of the
         activities), ``"weekday"`` (of the timestamps: 1, Monday, to 7, Sunday),
-        ``"hour"`` (of the timestamps: 0 to 23), ``"user"`` or ``"seen"`` (all items
-        that the user has had).
+        ``"hour"`` (of the timestamps: 0 to 23), ``"gap"`` (of the timestamps: seconds
+        since the activity before), ``"user"`` or ``"seen"`` (all items that the user
+        has had).
       feature_type: ``"STRING"``, ``"INT"`` or ``"FLOAT"``.
       multi_valued: whether an item or user has several values.
       vocabulary: its name; None where values are ids (INT) or numbers (FLOAT).
       vocab_size: rows of the embedding table; 0 for FLOAT.
       timezone: name of the time zone of weekday and hour, e.g. ``"Europe/Berlin"``;
         None is UTC.
+      values_per_step: how many of the input's values belong to each activity, the
+        item's first and padding behind them; 0 where the values of all activities stand
+        one after the other.
     """
 
     name: str
@@ -73,6 +79,12 @@ class InputSpec:
     vocabulary: str | None
     vocab_size: int
     timezone: str | None = None
+    values_per_step: int = 0
+
+    @property
+    def steps(self) -> int:
+        """How many activities, or values, fit in."""
+        return self.length // max(self.values_per_step, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +140,8 @@ def tensors_from_history(
     An item that the catalogue does not have, and one without a value in a field, counts
     as the examples have it: empty text or 0, no value at all in a multi-valued field. A
     rating that is not known is 0; a time or a feature of an activity counts as an
-    item's.
+    item's. A gap is counted from the last time that is known, in the whole history; it
+    is 0 for the first, and where the time is not known.
 
     Args:
       inputs: of the model.
@@ -168,8 +181,9 @@ def tensors_from_example(
     Args:
       inputs: of the model.
       columns: of one example, arrays or lists of raw values by column: each input's
-        name, ``context_length`` and, for a multi-valued input, ``<name>_length``.
-        Others are not looked at.
+        name, ``context_length`` and, for a multi-valued input, ``<name>_length`` or,
+        where it has values of each step, ``<name>_step_lengths``. Others are not looked
+        at.
       vocabularies: by name, the id of each term.
 
     Returns:
@@ -181,12 +195,14 @@ def tensors_from_example(
     tensors = {}
     for spec in inputs:
         values = _column(columns, spec.name)
-        if spec.role != "seen":
+        if spec.role != "seen" and not spec.values_per_step:
             values = values[: _count(spec, columns)]
         if spec.feature_type == "INT" and spec.vocabulary is None:
             values = [
                 v if 0 <= int(v) < spec.vocab_size else PADDING_ID for v in values
             ]
+        if spec.values_per_step:
+            values = _by_step(spec, values, columns)
         tensors[spec.name] = _tensor(spec, values, vocabularies)
     return tensors
 
@@ -218,6 +234,7 @@ class _Steps:
     items: list[Item | None]
     ratings: list[Any]
     timestamps: list[Any]
+    gaps: list[int]
     activities: dict[str, list[Any]]
 
 
@@ -249,6 +266,9 @@ def _steps(
         for spec in inputs
         if spec.source == "activity"
     }
+    gaps = [0] * len(ids)
+    if any(spec.source == GAP for spec in inputs):
+        gaps = _gaps(given["timestamps"])
     newest = slice(-max_context_length, None)
     feature_type = item_id_type(inputs)
     keys = [catalogue_key(value, feature_type) for value in ids[newest]]
@@ -257,6 +277,7 @@ def _steps(
         items=[items.get(key) for key in keys],
         ratings=given["ratings"][newest],
         timestamps=given["timestamps"][newest],
+        gaps=gaps[newest],
         activities={field: values[newest] for field, values in activities.items()},
     )
 
@@ -306,12 +327,14 @@ def _values(spec: InputSpec, steps: _Steps, history: History) -> list[Any]:
         return steps.timestamps
     if spec.source == "activity":
         return steps.activities[spec.field]
-    if spec.source in OF_TIME:
+    if spec.source in OF_TIME or spec.source == GAP:
         if history.timestamps is None and steps.ids:
             raise RequestError(
                 f"timestamps: are missing, of which the model takes the {spec.source}. "
                 "Expected one for each item, or None (not known)"
             )
+        if spec.source == GAP:
+            return steps.gaps
         return _values_of_time(spec, steps.timestamps)
     if spec.source == "seen":
         return _listed("seen", history.seen)
@@ -322,7 +345,10 @@ def _item_values(spec: InputSpec, items: Sequence[Item | None]) -> list[Any]:
     values: list[Any] = []
     for item in items:
         own = item.features.get(spec.field, ()) if item else ()
-        values.extend(own if spec.multi_valued else [own[0] if own else None])
+        if spec.values_per_step:
+            values.append(own)
+        else:
+            values.extend(own if spec.multi_valued else [own[0] if own else None])
     return values
 
 
@@ -342,6 +368,17 @@ def _values_of_time(spec: InputSpec, timestamps: Sequence[Any]) -> list[int | No
     return [
         None if time is None else value_of(_seconds(time), zone) for time in timestamps
     ]
+
+
+def _gaps(timestamps: Sequence[Any]) -> list[int]:
+    """Seconds since the last time before that is known; 0 where there is none."""
+    gaps = []
+    last: int | None = None
+    for time in timestamps:
+        now = last if time is None else _seconds(time)
+        gaps.append(0 if now is None or last is None else now - last)
+        last = now
+    return gaps
 
 
 def _seconds(time: Any) -> int:
@@ -390,6 +427,19 @@ def _count(spec: InputSpec, columns: Mapping[str, Any]) -> int:
     return 1 if spec.role == "user" else int(_column(columns, CONTEXT_LENGTH)[0])
 
 
+def _by_step(
+    spec: InputSpec, values: Sequence[Any], columns: Mapping[str, Any]
+) -> list[Sequence[Any]]:
+    """The real values of each step of an example."""
+    lengths = _column(columns, f"{spec.name}_step_lengths")
+    slots = len(values) // max(len(lengths), 1)
+    steps = int(_column(columns, CONTEXT_LENGTH)[0])
+    return [
+        values[at * slots : at * slots + int(length)]
+        for at, length in enumerate(lengths[:steps])
+    ]
+
+
 def _column(columns: Mapping[str, Any], name: str) -> list[Any]:
     if name not in columns:
         raise RequestError(f"the example has no column {name}, which the model needs")
@@ -403,16 +453,27 @@ def _column(columns: Mapping[str, Any], name: str) -> list[Any]:
 def _tensor(
     spec: InputSpec, values: Sequence[Any], vocabularies: Vocabularies
 ) -> np.ndarray[Any, Any]:
-    kept = values[-spec.length :]
-    tensor = np.zeros([1, spec.length], spec.dtype)
-    if spec.feature_type == "FLOAT":
-        tensor[0, : len(kept)] = [_float(spec.name, v) for v in kept]
-    elif spec.vocabulary is not None:
-        ids = vocabularies[spec.vocabulary]
-        tensor[0, : len(kept)] = [ids.get(_term(spec, v), OOV_ID) for v in kept]
+    """Values, or the values of each step where the input has them, as numbers."""
+    kept = values[-spec.steps :]
+    tensor = np.zeros([spec.steps, max(spec.values_per_step, 1)], spec.dtype)
+    if spec.values_per_step:
+        for row, own in zip(tensor, kept, strict=False):
+            first = own[: spec.values_per_step]
+            row[: len(first)] = _numbers(spec, first, vocabularies)
     else:
-        tensor[0, : len(kept)] = [_raw_id(spec, v) for v in kept]
-    return tensor
+        tensor[: len(kept), 0] = _numbers(spec, kept, vocabularies)
+    return tensor.reshape(1, spec.length)
+
+
+def _numbers(
+    spec: InputSpec, values: Sequence[Any], vocabularies: Vocabularies
+) -> list[int] | list[float]:
+    if spec.feature_type == "FLOAT":
+        return [_float(spec.name, v) for v in values]
+    if spec.vocabulary is not None:
+        ids = vocabularies[spec.vocabulary]
+        return [ids.get(_term(spec, v), OOV_ID) for v in values]
+    return [_raw_id(spec, v) for v in values]
 
 
 def _term(spec: InputSpec, value: Any) -> bytes:

@@ -100,7 +100,7 @@ class Recommender:
           history: raw item ids of the user's activities, oldest first.
           ratings: one per activity; None where there is none.
           timestamps: seconds since 1970, one per activity; None where one is not known.
-            A model that looks at weekdays or hours must be given them.
+            A model that looks at weekdays, hours or gaps must be given them.
           user: the user's features by field, e.g. ``{"age": 31}``; all that the model
             looks at must be there, with None where the value is not known.
           seen: raw item ids to leave out, oldest first; the history unless given. Only

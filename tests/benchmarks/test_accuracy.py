@@ -71,34 +71,92 @@ def test_other_examples_are_told_by_the_column_that_differs() -> None:
         accuracy.expect_same("mine", other, columns)
 
 
+def test_a_configuration_beside_the_strongest_baseline() -> None:
+    runs = [
+        {
+            "seed": seed,
+            "coverage_10_test": coverage,
+            "popularity_ratio_10_test": 1.5,
+            "milliseconds": 0.25,
+            "model_bytes": 1000,
+            "bundle_bytes": size,
+        }
+        for seed, coverage, size in ((3, 0.25, 2000), (4, 0.75, 2001))
+    ]
+    # HR@10 of the seeds 3 / 4 and 2 / 4; NDCG@10 of both 2 / 4.
+    ranks = np.array([[1, 3, 3, np.inf], [1, 1, np.inf, 11]])
+    # HR@10 1 / 4 and 2 / 4, NDCG@10 1 / 4 and 0.2891.
+    others = {"first": np.array([1, 20, 20, 20]), "late": np.array([20, 20, 10, 10])}
+    users = np.array([b"a", b"b", b"c", b"d"], object)
+    found = accuracy.compare(runs, ranks, others, users)
+    assert found["seeds"] == [3, 4]
+    hit_rate, ndcg = found["hr_10_test"], found["ndcg_10_test"]
+    assert (hit_rate["mean"], hit_rate["std"]) == (0.625, pytest.approx(0.125 * 2**0.5))
+    assert (hit_rate["baseline"], hit_rate["baseline_value"]) == ("late", 0.5)
+    # By user 1, 1, -0.5, -1.
+    assert hit_rate["difference"] == 0.125
+    assert hit_rate["low"] < 0 < hit_rate["high"]
+    assert hit_rate["excludes_zero"] is False
+    assert (ndcg["mean"], ndcg["std"]) == (0.5, 0.0)
+    assert (ndcg["baseline"], ndcg["baseline_value"]) == ("first", 0.25)
+    assert (found["coverage_10_test"], found["milliseconds"]) == (0.5, 0.25)
+    assert (found["model_bytes"], found["bundle_bytes"]) == (1000, 2001)
+    alone = accuracy.compare(runs[:1], ranks[:1], others, users)
+    assert alone["hr_10_test"]["std"] is None
+
+
 def test_the_tables() -> None:
     metrics = {"hr_10_test": 0.25, "ndcg_10_test": 0.125}
     half = {name: value / 2 for name, value in metrics.items()}
+    beyond = {"coverage_10_test": 0.75, "popularity_ratio_10_test": 1.5}
+    compared = {
+        "mean": 0.125,
+        "std": 0.01,
+        "baseline": "popularity",
+        "baseline_value": 0.1,
+        "difference": 0.025,
+        "low": -0.005,
+        "high": 0.055,
+        "excludes_zero": False,
+    }
+    certain = {**compared, "std": None, "low": 0.005, "excludes_zero": True}
     result = {
-        "protocol": "by time",
+        "protocol": "by time, seen=kept",
         "test_examples": 1234,
         "items": 10,
-        "models": {"popularity": half},
+        "models": {"popularity": half | beyond},
+        "bootstrap": {"resamples": 10000, "level": 0.95},
         "runs": {
-            "mine": {
+            "mine-3": {
                 "tflite": half,
                 "saved_model": metrics,
+                **beyond,
                 "model_bytes": 1000,
                 "bundle_bytes": 23456,
+                "milliseconds": 0.0625,
                 "components": {
                     "Transform": {"state": "cached", "seconds": 0.1},
                     "Trainer": {"state": "complete", "seconds": 12.3},
                 },
             }
         },
+        "configurations": {
+            "mine": {"seeds": [3, 4], "hr_10_test": compared, "ndcg_10_test": certain}
+        },
     }
     lines = [line.split() for line in accuracy.report(result)]
-    assert lines[0][-5:] == ["1,234", "test", "examples,", "10", "items"]
-    assert ["popularity", "0.1250", "0.0625"] in lines
-    sizes = ["1,000", "23,456"]
-    assert ["mine", "0.1250", "0.0625", "0.2500", "0.1250", *sizes] in lines
+    assert lines[0][2:] == ["seen=kept:", "1,234", "test", "examples,", "10", "items"]
+    of_both = ["0.1250", "0.0625", "0.7500", "1.50"]
+    assert ["popularity", *of_both] in lines
+    sizes = ["1,000", "23,456", "0.062"]
+    assert ["mine-3", *of_both, "0.2500", "0.1250", *sizes] in lines
+    beside = ["popularity", "0.1000", "+0.0250"]
+    hit_rate = ["mine", "hr_10_test", "2", "0.1250", "0.0100", *beside]
+    assert [*hit_rate, "-0.0050", "to", "+0.0550", "no"] in lines
+    ndcg = ["mine", "ndcg_10_test", "2", "0.1250", *beside]
+    assert [*ndcg, "+0.0050", "to", "+0.0550", "yes"] in lines
     assert lines[-4:] == [
-        ["seconds", "mine"],
+        ["seconds", "mine-3"],
         ["Transform", "0.1", "(cached)"],
         ["Trainer", "12.3"],
         ["all", "12.4"],
@@ -111,15 +169,18 @@ def test_a_run_beside_the_baselines(tmp_path: Path) -> None:
     synthesize(world, "ml-1m", tmp_path / "data")
     arguments = ["--config", str(SAMPLE), "--data", str(tmp_path / "data")]
     arguments += ["--output", str(tmp_path / "runs"), "--set", "train.num_epochs=1"]
-    arguments += ["--json", str(tmp_path / "result.json"), "--seed", "5"]
+    arguments += ["--json", str(tmp_path / "result.json"), "--seed", "5", "--seed", "6"]
+    arguments += ["--set", "model.seen=KEPT"]
     bound = "eval.bounds.0.lower_bound"
     done = CliRunner().invoke(accuracy.main, [*arguments, "--set", f"{bound}=0.001"])
     assert done.exit_code == 0, done.output
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["test_examples"] == 60
     assert set(result["models"]) == {"popularity", "markov", "markov_5", "item_cosine"}
+    assert "seen=kept" in result["protocol"]
     run = result["runs"]["sample_id_based-5"]
     assert run["seed"] == 5
+    assert "seen=kept" in run["protocol"]
     assert 0 < run["tflite"]["hr_10_test"] < 1
     assert 0 < run["saved_model"]["ndcg_10_test"] < 1
     version = tmp_path / "runs/sample_id_based/push_sample_id_based-5/versions/1"
@@ -128,6 +189,16 @@ def test_a_run_beside_the_baselines(tmp_path: Path) -> None:
     assert len(run["components"]) == 11
     assert run["components"]["Trainer"]["state"] == "complete"
     assert run["components"]["Trainer"]["seconds"] > 0
+    assert 0 < run["coverage_10_test"] <= 1
+    assert run["milliseconds"] > 0
+    compared = result["configurations"]["sample_id_based"]
+    assert compared["seeds"] == [5, 6]
+    values = compared["hr_10_test"]
+    hit_rates = [r["tflite"]["hr_10_test"] for r in result["runs"].values()]
+    assert values["mean"] == pytest.approx(sum(hit_rates) / 2)
+    best = result["models"][values["baseline"]]["hr_10_test"]
+    assert values["difference"] == pytest.approx(values["mean"] - best)
+    assert values["low"] <= values["difference"] <= values["high"]
 
     refused = CliRunner().invoke(accuracy.main, [*arguments, "--set", f"{bound}=0.999"])
     assert refused.exit_code == 1

@@ -83,6 +83,9 @@ def test_popularity_worked_out_by_hand(folder):
     # 6 is better and 7 equal), 4 (of 4, 5, 7, all equal), 3 (of 3, 4, 5, 6, 7, since a
     # label is never left out) and 4 (of 3, 4, 5, 6, 7).
     ranks = [3, 3, 1, 5]
+    # All that is not left out is in the lists: 3 to 7 at least once. Items 1 to 7 are
+    # labels of train 1 2 2 0 0 1 0 times, the labels of test 0, 0, 2 and 0 times.
+    popularity = (1 / 3 + 0 + 1 / 4 + 3 / 5) / 4
     assert result["models"]["popularity"] == pytest.approx(
         {
             "hr_1_test": 1 / 4,
@@ -91,6 +94,8 @@ def test_popularity_worked_out_by_hand(folder):
             "ndcg_2_test": 1 / 4,
             "mrr_test": sum(1 / rank for rank in ranks) / 4,
             "mean_rank_test": sum(ranks) / 4,
+            "coverage_10_test": 5 / 7,
+            "popularity_ratio_10_test": popularity / (2 / 4),
         }
     )
 
@@ -138,7 +143,7 @@ def test_examples_of_a_run_are_taken_as_they_are(folder):
         "examples, 7 items, 9 activities counted"
     )
     names = ["HR@1", "NDCG@1", "HR@2", "NDCG@2", "MRR", "mean", "rank"]
-    assert lines[1].split() == names
+    assert lines[1].split() == [*names, "coverage@10", "popularity", "ratio@10"]
     assert [line.split()[0] for line in lines[2:]] == [
         "popularity",
         "markov",

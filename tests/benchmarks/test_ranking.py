@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.ranking import excluded_items, label_ranks, metrics
+from benchmarks.ranking import (
+    coverage,
+    excluded_items,
+    gains,
+    label_ranks,
+    metrics,
+    popularity_ratio,
+    top_items,
+)
 
 INF, NAN = math.inf, math.nan
 
@@ -65,6 +73,42 @@ def test_metrics():
             "mean_rank": 17 / 4,
         }
     )
+
+
+def test_label_at_the_fourth_place_of_five():
+    scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5]])
+    values = metrics(label_ranks(scores, np.array([3])), [3, 4])
+    assert (values["hr_3"], values["ndcg_3"], values["hr_4"]) == (0, 0, 1)
+    assert values["ndcg_4"] == pytest.approx(0.4307, abs=5e-5)
+
+
+def test_gains_of_misses_are_none():
+    ranks = np.array([1.0, 4.0, INF])
+    assert gains(ranks, "hr", 4).tolist() == [1, 1, 0]
+    assert gains(ranks, "ndcg", 4) == pytest.approx([1, 1 / math.log2(5), 0])
+    assert gains(ranks, "mrr", 3).tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match="kind is 'hr', 'ndcg' or 'mrr'"):
+        gains(ranks, "map", 3)
+
+
+def test_top_items():
+    scores = np.array([[5.0, 4.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
+    excluded = np.array([[True, False, False, False], [True, False, True, True]])
+    assert np.sort(top_items(scores, 2)).tolist() == [[0, 1], [2, 3]]
+    assert np.sort(top_items(scores, 2, excluded)).tolist() == [[1, 2], [-1, 1]]
+    assert np.sort(top_items(scores, 9)).tolist() == [[0, 1, 2, 3]] * 2
+
+
+def test_coverage_and_popularity_ratio():
+    top = np.array([[0, 1], [0, 2], [1, -1]])
+    assert coverage(top, 5) == 3 / 5
+    counts = np.array([4, 2, 1, 1, 0])
+    # Lists have 3, 2.5 and 2 in the mean, labels 4, 1 and 0.
+    labels = np.array([0, 3, -1])
+    assert popularity_ratio(top, labels, counts) == pytest.approx(2.5 / (5 / 3))
+    assert popularity_ratio(labels[:2, None], labels[:2], counts) == 1
+    assert math.isnan(popularity_ratio(top, np.array([4, -1, 4]), counts))
+    assert math.isnan(popularity_ratio(np.full((3, 2), -1), labels, counts))
 
 
 @pytest.mark.parametrize("ranks", [[], [0], [3, -1]])

@@ -144,6 +144,18 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
     assert not config.model.hidden_layer_dims
 
 
+def test_elements_are_replaced_and_removed(config: pb.RecommenderConfig) -> None:
+    groups = config.input.activity_feature_groups
+    groups.add().features.add(feature_name="context_movie_genre")
+    group = '{features {feature_name: "context_movie_year"} encoder_type: LSTM}'
+    loader.apply_override(config, f"input.activity_feature_groups.0={group}")
+    names = [[f.feature_name for f in group.features] for group in groups]
+    assert names == [["context_movie_year"], ["context_movie_genre"]]
+    assert groups[0].encoder_type == pb.LSTM
+    loader.apply_override(config, "input.activity_feature_groups.0=")
+    assert [g.features[0].feature_name for g in groups] == ["context_movie_genre"]
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
@@ -164,6 +176,10 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
         ("eval.bounds.3.metric=x", ("eval.bounds", "1 elements", "3")),
         ("eval.bounds={metrik: 3}", ("eval.bounds", "metrik")),
         ("eval.eval_top_k=500", ("model.num_predictions", "100", "500")),
+        ("eval.slice_features=context_x", ("eval.slice_features.0", "label_<field>")),
+        ("eval.slice_features=user_id", ("eval.slice_features.0", "fewer values")),
+        ("eval.slice_features=label_movie_id", ("slice_features.0", "fewer values")),
+        ("eval.slice_features=user_age,user_age", ("slice_features.1", "once")),
         ("data.train_end=5", ("data.train_end", "TEMPORAL")),
         ("data.source=CSV", ("data.files",)),
         ("data.span=newest", ("data.span", "'newest'", "latest")),
@@ -227,6 +243,9 @@ def test_an_empty_override_clears_a_list(config: pb.RecommenderConfig) -> None:
         ("name=../x", ("name", "'../x'")),
         ("train", ("path.to.field=value", "'train'")),
         ("train.batch_size.x=3", ("train.batch_size", "no fields")),
+        ("eval.bounds.1=", ("eval.bounds has 1 elements", "Received: 1")),
+        ("eval.bounds.0={k: 1}", ("eval.bounds.0", '"k"')),
+        ("eval.bounds.0={} bounds {}", ("eval.bounds.0", "one message")),
     ],
 )
 def test_wrong_values_are_refused_by_path(

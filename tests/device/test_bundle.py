@@ -270,6 +270,26 @@ WRONG = {
         _update(2, source="activity"),
         "signature.inputs.2.multi_valued is True. Expected false for the source act",
     ),
+    "several gaps": (
+        _update(2, source="gap"),
+        "signature.inputs.2.multi_valued is True. Expected false for the source gap",
+    ),
+    "a gap in words": (
+        _update(0, source="gap"),
+        "signature.inputs.0.feature_type is 'INT'. Expected FLOAT for the source gap",
+    ),
+    "values of each step of an item with one value": (
+        _update(0, values_per_step=3),
+        "signature.inputs.0.values_per_step is 3. Expected none, or multi_valued of",
+    ),
+    "steps that do not fill the input": (
+        _update(2, values_per_step=3),
+        "signature.inputs.2.length is 4. Expected a multiple of values_per_step, 3",
+    ),
+    "values of each step below zero": (
+        _update(2, values_per_step=-1),
+        "signature.inputs.2.values_per_step is -1. Expected 1 or more",
+    ),
     "several hours": (
         _update(2, source="hour"),
         "signature.inputs.2.multi_valued is True. Expected false for the source hour",

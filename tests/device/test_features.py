@@ -70,6 +70,16 @@ TIMES = spec("context_timestamp", 3, "timestamp", "FLOAT")
 GENRE = spec(
     "context_genre", 4, "item", "STRING", vocabulary="genre", multi_valued=True
 )
+BY_STEP = spec(
+    "context_genre",
+    6,
+    "item",
+    "STRING",
+    vocabulary="genre",
+    multi_valued=True,
+    values_per_step=2,
+)
+GAP = spec("context_gap", 3, "gap", "FLOAT")
 YEAR = spec("context_year", 2, "item", "INT", vocabulary="year")
 RAW_YEAR = spec("context_year", 3, "item", "INT", vocab_size=2001)
 SEEN = spec("seen_movie_id", 5, "seen", "INT", vocabulary="movie_id")
@@ -120,8 +130,48 @@ def test_steps_before_the_context_give_no_values():
     assert derive([GENRE], [181, 9, 9, 172])["context_genre"] == [2, 0, 0, 0]
 
 
+def test_values_of_a_step_stay_with_it():
+    assert derive([IDS, BY_STEP], [181, 9, 172]) == {
+        "context_movie_id": [4, 6, 3],
+        # Of Action, Romance and Sci-Fi the first two; nothing; Action.
+        "context_genre": [2, 5, 0, 0, 2, 0],
+    }
+    assert derive([BY_STEP], [99])["context_genre"] == [0] * 6
+
+
+def test_where_fewer_steps_fit_the_newest_survive():
+    short = spec(
+        "context_genre",
+        4,
+        "item",
+        "STRING",
+        vocabulary="genre",
+        multi_valued=True,
+        values_per_step=2,
+    )
+    history = [181, 50, 172]
+    assert derive([short], history)["context_genre"] == [2, 3, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("times", "gaps"),
+    [
+        ([100], [0, 0, 0]),
+        ([100, 100, 160], [0, 0, 60]),
+        # The first of the steps has one before it, too.
+        ([100, 130, 131, 2**31], [30, 1, 2**31 - 131]),
+        ([100, None, 160], [0, 0, 60]),
+        ([None, 160, None, 190], [0, 0, 30]),
+        ([None, None], [0, 0, 0]),
+    ],
+)
+def test_gaps_are_counted_from_the_last_known_time(times, gaps):
+    found = derive([GAP], [50] * len(times), timestamps=times)["context_gap"]
+    assert found == [float(np.float32(gap)) for gap in gaps]
+
+
 def test_an_empty_history_is_all_padding():
-    inputs = [IDS, RATINGS, GENRE, YEAR, SEEN]
+    inputs = [IDS, RATINGS, GENRE, YEAR, SEEN, GAP]
     for values in derive(inputs, [], ratings=[]).values():
         assert set(values) == {0}
 
@@ -291,10 +341,11 @@ def test_an_unknown_time_has_neither_weekday_nor_hour():
 
 
 def test_an_empty_history_needs_neither_times_nor_activities():
-    assert derive([DEVICE, WEEKDAY, HOUR], []) == {
+    assert derive([DEVICE, WEEKDAY, HOUR, GAP], []) == {
         "context_device": [0, 0, 0],
         "context_weekday": [0, 0, 0],
         "context_hour": [0.0, 0.0, 0.0],
+        "context_gap": [0.0, 0.0, 0.0],
     }
 
 
@@ -414,6 +465,12 @@ def test_raw_ids_outside_the_table_are_refused(value):
             r"one for each item, or None \(not known\)",
         ),
         ([WEEKDAY], {"items": [50]}, "of which the model takes the weekday"),
+        ([GAP], {"items": [50]}, "of which the model takes the gap"),
+        (
+            [GAP],
+            {"items": [50] * 5, "timestamps": [-1, 1, 2, 3, 4]},
+            "timestamps: -1 is not allowed. Expected seconds since 1970, before 2100",
+        ),
         ([HOUR], {"items": [50], "timestamps": []}, "0 timestamps for 1 items"),
         (
             [HOUR],
@@ -468,6 +525,12 @@ COLUMNS: dict[str, Any] = {
     "context_volume": np.array([0.5, 0.0, 0.0], np.float32),
     "context_weekday": np.array([b"7", b"1", b""], object),
     "context_hour": np.array([23, 0, 0]),
+    "context_gap": np.array([7.0, 60.0, 0.0], np.float32),
+}
+# Three values of each step, the last of three steps is padding.
+STEP_COLUMNS: dict[str, Any] = {
+    "context_genre": [b"Drama", b"Action", b"?", b"Sci-Fi", *[b""] * 5],
+    "context_genre_step_lengths": np.array([3, 1, 0]),
 }
 
 
@@ -503,12 +566,40 @@ def test_an_example_becomes_tensors():
         (WEEKDAY, [2, 4, 0]),
         (spec("context_weekday", 1, "weekday", "STRING", vocabulary="weekday"), [4]),
         (HOUR, [23.0, 0.0, 0.0]),
+        (GAP, [7.0, 60.0, 0.0]),
         (spec("context_hour", 3, "hour", "INT", vocabulary="hour"), [2, 3, 0]),
         (spec("context_hour", 3, "hour", "INT", vocab_size=24), [23, 0, 0]),
     ],
 )
 def test_columns_of_activities_are_one_value_a_step(one, expected):
     assert from_example([one]) == {one.name: expected}
+
+
+@pytest.mark.parametrize(
+    ("length", "per_step", "expected"),
+    [
+        (6, 2, [4, 2, 3, 0, 0, 0]),
+        (6, 3, [4, 2, 1, 3, 0, 0]),
+        (2, 2, [3, 0]),
+        (8, 4, [4, 2, 1, 0, 3, 0, 0, 0]),
+    ],
+)
+def test_an_example_has_values_of_each_step(length, per_step, expected):
+    one = spec(
+        "context_genre",
+        length,
+        "item",
+        "STRING",
+        vocabulary="genre",
+        multi_valued=True,
+        values_per_step=per_step,
+    )
+    assert from_example([one], **STEP_COLUMNS)["context_genre"] == expected
+
+
+def test_the_lengths_of_steps_must_be_there():
+    with pytest.raises(RequestError, match="no column context_genre_step_lengths"):
+        from_example([BY_STEP])
 
 
 def test_padding_is_told_by_the_length_not_by_the_value():
@@ -557,9 +648,10 @@ STEP = st.tuples(
     genre_length=st.integers(1, 8),
     year_length=st.integers(1, 6),
     seen_length=st.integers(1, 8),
+    per_step=st.none() | st.integers(1, 4),
 )
 def test_a_history_gives_what_its_example_gives(
-    steps, max_context_length, genre_length, year_length, seen_length
+    steps, max_context_length, genre_length, year_length, seen_length, per_step
 ):
     """The example is made here step by step, padded and cut as the examples are."""
     context = steps[-max_context_length:]
@@ -580,6 +672,18 @@ def test_a_history_gives_what_its_example_gives(
         "context_length": [len(context)],
         "seen_movie_id": [int(key) for key, _ in steps],
     }
+    if per_step is not None:
+        genre_length = year_length * per_step
+        by_step = [
+            [g.encode() for g in GENRES.get(key, [])][:per_step] for key, _ in context
+        ][-year_length:]
+        columns["context_genre"] = padded(
+            [g for own in by_step for g in padded(own, per_step, b"")],
+            genre_length,
+            b"",
+        )
+        lengths = [len(own) for own in by_step]
+        columns["context_genre_step_lengths"] = padded(lengths, year_length, 0)
     inputs = [
         spec("context_movie_id", length, "item_id", "INT", vocabulary="movie_id"),
         spec("context_rating", length, "value", "FLOAT"),
@@ -590,6 +694,7 @@ def test_a_history_gives_what_its_example_gives(
             "STRING",
             vocabulary="genre",
             multi_valued=True,
+            values_per_step=per_step or 0,
         ),
         spec("context_year", year_length, "item", "INT", vocabulary="year"),
         spec("seen_movie_id", seen_length, "seen", "INT", vocabulary="movie_id"),
@@ -649,6 +754,11 @@ def test_activities_give_what_their_example_gives(steps, max_context_length, cut
         for time, *_ in context
     ]
 
+    gaps = [
+        float(time - earlier)
+        for (earlier, *_), (time, *_) in zip(steps[:1] + steps, steps, strict=False)
+    ]
+
     def padded(values: list[Any], padding: Any) -> list[Any]:
         return values + [padding] * (max_context_length - len(values))
 
@@ -658,6 +768,7 @@ def test_activities_give_what_their_example_gives(steps, max_context_length, cut
         "context_volume": padded([v or 0.0 for *_, v in context], 0.0),
         "context_weekday": padded([b"%d" % t.isoweekday() for t in local], b""),
         "context_hour": padded([t.hour for t in local], 0),
+        "context_gap": padded(gaps[-max_context_length:], 0.0),
         "context_length": [len(context)],
     }
     times = {"timezone": zone}
@@ -669,6 +780,7 @@ def test_activities_give_what_their_example_gives(steps, max_context_length, cut
             "context_weekday", short, "weekday", "STRING", vocabulary="weekday", **times
         ),
         spec("context_hour", short, "hour", "INT", vocab_size=24, **times),
+        spec("context_gap", short, "gap", "FLOAT"),
     ]
     history = History(
         items=["50"] * len(steps),

@@ -1,4 +1,4 @@
-"""{BOW, CNN, LSTM} x {ids, ids and features, features}, from the configuration alone.
+"""{encoders} x {ids, ids and features, features}, from the configuration alone.
 
 Each runs through to a pushed bundle whose .tflite agrees with its SavedModel.
 """
@@ -52,7 +52,7 @@ model { hidden_layer_dims: 16 lstm_num_units: 8 num_predictions: 20 }
 train { num_epochs: 2 batch_size: 64 learning_rate: 0.01 }
 eval { bounds { metric: "hr_10_test" lower_bound: 0.001 } }
 """
-ENCODERS = ("BOW", "CNN", "LSTM")
+ENCODERS = tuple(pb.EncoderType.keys())
 FEATURE_SETS = ("ids", "ids and features", "features")
 SEEN = {"ids": "TIMELINE", "ids and features": "CONTEXT", "features": "KEPT"}
 
@@ -93,6 +93,41 @@ def test_it_runs_through_to_a_bundle_that_agrees_with_its_model(
         # How features are encoded is no business of the steps before training.
         assert states["Transform"] == states["TimelineExampleGen"] == "cached"
     assert states["Trainer"] == states["TFLiteConverter"] == "complete"
+
+
+DEEP = [
+    "input.activity_feature_groups.0.encoder_type=GRU",
+    "input.tie_item_embeddings=true",
+    "input.label_value_feature.feature_name=label_movie_rating",
+    "input.label_value_feature.feature_type=FLOAT",
+    "model.seen=TIMELINE",
+    "model.dropout=0.2",
+    "model.layer_norm=true",
+    "model.gru_num_layers=2",
+    "model.cross_num_layers=1",
+    "model.cross_rank=4",
+    "model.ranking_num_candidates=30",
+    "train.targets=EVERY_POSITION",
+    "train.leave_out_seen=true",
+    "train.label_smoothing=0.1",
+    "train.value_loss_weight=0.5",
+    "train.weight_decay=0.01",
+    "train.num_epochs=4",
+]
+
+
+@pytest.mark.parametrize("loss", ["GLOBAL_SOFTMAX", "SAMPLED_SOFTMAX"])
+def test_all_that_a_model_may_have_runs_through(
+    loss: str, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = loader.parse_config(CONFIG)
+    # Genres are not aligned here, so they have no every position.
+    del config.input.activity_feature_groups[2]
+    for override in [*DEEP, f"train.loss={loss}"]:
+        loader.apply_override(config, override)
+    loader.validate_config(config)
+    output = tmp_path_factory.mktemp(loss.lower())
+    run_through(config, tiny_data, output, output / "push")
 
 
 @pytest.mark.parametrize("name", ["id_only", "feature_based", "global_groups"])

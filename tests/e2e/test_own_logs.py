@@ -30,6 +30,10 @@ input {
     features { feature_name: "context_hour" embedding_dim: 2 feature_length: 6 }
     features { feature_name: "context_weekday" feature_type: INT vocab_size: 8
                embedding_dim: 2 feature_length: 6 }
+    features { feature_name: "context_genres" embedding_dim: 2 feature_length: 6
+               values_per_step: 2 }
+    features { feature_name: "context_gap" feature_type: FLOAT feature_length: 6
+               embedding_dim: 2 num_buckets: 5 }
     encoder_type: LSTM
   }
   label_feature { feature_name: "label_movie_id" feature_type: INT
@@ -47,9 +51,11 @@ data {
     activity_fields { column: "device" }
     activity_fields { column: "share" type: FLOAT }
     items_file: "movies.jsonl" item_key_column: "movie" title_column: "title"
+    item_fields { column: "genres" separator: "|" }
   }
   derived_fields { field: "hour" derivation: HOUR }
   derived_fields { field: "weekday" derivation: WEEKDAY }
+  derived_fields { field: "gap" derivation: GAP }
 }
 model { lstm_num_units: 8 num_predictions: 20 seen: TIMELINE }
 train { num_epochs: 2 batch_size: 64 learning_rate: 0.01 }
@@ -95,10 +101,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Run:
                 lines.append(json.dumps(row))
         (span / "part-0.jsonl").write_text("\n".join(lines[::2]))
         (span / "part-1.jsonl").write_text("\n".join(lines[1::2]))
-    items = [
-        json.dumps(dict(zip(("movie", "title"), line.split("::"), strict=False)))
-        for line in movies
-    ]
+    items = []
+    for line in movies:
+        movie, title, genres = line.split("::")
+        item = {"movie": movie, "title": title, "genres": genres.split("|")}
+        items.append(json.dumps(item))
     (folder / "data" / "movies.jsonl").write_text("\n".join(items))
     command = run_own(folder)
     assert command.code == 0, command.out + command.err
@@ -137,17 +144,24 @@ def test_the_device_makes_the_same_tensors_from_a_history(run: Run) -> None:
     recommender = Recommender(bundle(run))
     inputs, vocabularies = recommender.bundle.inputs, recommender.bundle.vocabularies
     raw = records(run.examples / "Split-test")
-    hours = set()
-    for serialized in raw:
+    transformed = transform(run, raw)
+    hours, with_older, several = set(), 0, 0
+    for row, serialized in enumerate(raw):
         columns = columns_of(serialized)
         steps = columns["context_length"][0]
         history = {name: values[:steps] for name, values in columns.items()}
+        # The window's first gap is since an activity that is outside of it.
+        older = columns["label_position"][0] > steps
+        first = history["context_timestamp"][0] - int(history["context_gap"][0])
+        with_older += older
+        several += max(columns["context_genres_step_lengths"]) > 1
         tensors = recommender.tensors(
-            history["context_movie_id"],
-            timestamps=history["context_timestamp"],
+            ["1"] * older + history["context_movie_id"],
+            timestamps=[first] * older + history["context_timestamp"],
             activities={
-                "device": [text or None for text in history["context_device"]],
-                "share": history["context_share"],
+                "device": [None] * older
+                + [text or None for text in history["context_device"]],
+                "share": [None] * older + history["context_share"],
             },
             seen=columns["seen_movie_id"],
         )
@@ -155,9 +169,30 @@ def test_the_device_makes_the_same_tensors_from_a_history(run: Run) -> None:
         assert set(tensors) == set(expected)
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(tensor, expected[name], err_msg=name)
+            if name != "seen_movie_id":
+                np.testing.assert_array_equal(
+                    tensor[0], transformed[name][row], err_msg=name
+                )
         hours |= set(history["context_hour"])
     assert len(raw) == 60
     assert len(hours) > 6
+    assert min(with_older, several) > 10
+
+
+def transform(run: Run, raw: list[bytes]) -> dict[str, np.ndarray]:
+    """What Transform makes of examples, by feature."""
+    import tensorflow as tf
+
+    saved = bundle(run).parent / "training" / "saved_model"
+    signature = tf.saved_model.load(str(saved)).signatures["transform_features"]
+    columns = signature(examples=tf.constant(raw))
+    return {name: column.numpy() for name, column in columns.items()}
+
+
+def test_the_device_is_told_of_steps_and_gaps(run: Run) -> None:
+    inspected = pocketrec("inspect-bundle", bundle(run)).out
+    assert "genres in the catalogue, 2 of each item" in inspected
+    assert "seconds between the timestamps" in inspected
 
 
 def test_the_command_line_asks_for_them(run: Run) -> None:

@@ -20,6 +20,7 @@ COMMANDS = (
     "inspect-bundle",
     "validate-config",
     "download",
+    "experiment",
     "kubeflow",
 )
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "tensorflow_transform", "numpy"}
@@ -102,8 +103,18 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...]) -> None:
             *("export", "--config", "configs/sample.pbtxt", "--output", "absent"),
             *("--examples", "data", "--training", "data", "--checkpoint", "absent"),
         ),
+        ("experiment", "absent.pbtxt", "--data", "data/sample"),
+        ("experiment", "configs/experiments/encoders.pbtxt", "--data", "absent"),
     ],
-    ids=["config", "data", "output", "output in a file", "checkpoint"],
+    ids=[
+        "config",
+        "data",
+        "output",
+        "output in a file",
+        "checkpoint",
+        "grid",
+        "data of a grid",
+    ],
 )
 def test_a_mistake_is_told_before_anything_heavy_is_imported(
     arguments: tuple[str, ...],

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 GATES = {"Evaluator", "TFLiteEvaluator"}
+FROM_EXAMPLES = {
+    *("TimelineExampleGen", "ExampleValidator", "Transform", "Trainer"),
+    *("TFLiteConverter", *GATES),
+}
 # Never served from the cache, so that what it depends on does not matter.
 PUSHER = "TFLitePusher"
 
@@ -115,6 +119,7 @@ def test_a_file_that_is_not_read_does_not(tmp_path: Path, name: str) -> None:
         ("push.push_destination=elsewhere", set()),
         ("eval.bounds.0.lower_bound=0.123", GATES),
         ("eval.bounds.0.max_regression=0.123", GATES),
+        ("eval.slice_features=label_popularity", GATES),
         # Both say how many predictions there must be, and the trainer reports these K.
         ("eval.eval_top_k=1,10", {"Trainer", "TFLiteConverter", *GATES}),
         ("model.hidden_layer_dims=77", {"Trainer", "TFLiteConverter", *GATES}),
@@ -130,22 +135,39 @@ def test_a_file_that_is_not_read_does_not(tmp_path: Path, name: str) -> None:
             "input.global_feature_groups.0.features.1.vocab_size=77",
             {"Transform", "Trainer", "TFLiteConverter", *GATES},
         ),
+        ("data.min_timeline_length=7", FROM_EXAMPLES),
         (
-            "data.min_timeline_length=7",
-            {
-                "TimelineExampleGen",
-                "ExampleValidator",
-                "Transform",
-                "Trainer",
-                "TFLiteConverter",
-                *GATES,
-            },
+            "input.activity_feature_groups.1.features.0.values_per_step=2",
+            FROM_EXAMPLES,
         ),
     ],
 )
 def test_a_knob(unchanged: dict[str, Any], override: str, nodes: set[str]) -> None:
     after = properties(config_with(override))
     assert changed(unchanged, after) - {PUSHER} == nodes
+
+
+@pytest.mark.parametrize(
+    ("knob", "nodes"),
+    [
+        # Transform finds the boundaries of so many buckets.
+        ("num_buckets", {"Transform", "Trainer", "TFLiteConverter", *GATES}),
+        ("bucket_boundaries", {"Trainer", "TFLiteConverter", *GATES}),
+    ],
+)
+def test_a_knob_of_buckets(knob: str, nodes: set[str]) -> None:
+    rating = "input.activity_feature_groups.0.features.1"
+    three, four = (
+        properties(
+            config_with(
+                f"{rating}.scaling=NONE",
+                f"{rating}.embedding_dim=2",
+                f"{rating}.{knob}={value}",
+            )
+        )
+        for value in (3, 4)
+    )
+    assert changed(three, four) - {PUSHER} == nodes
 
 
 PACKAGES = {

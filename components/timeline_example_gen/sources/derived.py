@@ -25,6 +25,8 @@ OF_TIME: dict[int, Callable[[Ints, str], Ints]] = {
     pb.WEEKDAY: clock.weekdays,
     pb.HOUR: clock.hours,
 }
+# What is worked out from activities rather than from items.
+OF_ACTIVITIES = (*OF_TIME, pb.GAP)
 
 # Also the first year of a series, "(2005-2013)" or "(2005-)", hyphen or en dash.
 _YEAR = re.compile("\\(([0-9]{4})(?:[-\u2013][0-9]{0,4})?\\)")
@@ -61,8 +63,8 @@ class WithDerivedFields:
         return own + tuple(
             Field(
                 d.field,
-                Role.ACTIVITY if d.derivation in OF_TIME else Role.ITEM,
-                pb.INT,
+                Role.ACTIVITY if d.derivation in OF_ACTIVITIES else Role.ITEM,
+                pb.FLOAT if d.derivation == pb.GAP else pb.INT,
                 derivation=d.derivation,
             )
             for d in self.derived
@@ -91,7 +93,7 @@ class WithDerivedFields:
             return None
         fields = dict(table.fields)
         for index, derived in enumerate(self.derived):
-            if derived.derivation in OF_TIME:
+            if derived.derivation in OF_ACTIVITIES:
                 continue
             texts = _texts(table, derived.from_field)
             if texts is None:
@@ -139,7 +141,7 @@ def with_derived_fields(
                 "since the data has such a field"
             )
         names.add(one.field)
-        if one.derivation not in OF_TIME and one.from_field not in texts:
+        if one.derivation not in OF_ACTIVITIES and one.from_field not in texts:
             raise UserError(
                 f"{path}.from_field: {one.from_field!r} is not allowed. Expected one "
                 f"of {', '.join(sorted(texts)) or 'none: there is no item table'}"

@@ -1,13 +1,18 @@
-"""Bag of words: the mean of the steps."""
+"""The mean of the steps: a bag of words, whose order does not count."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 
 class BowEncoder(keras.layers.Layer):
-    """The mean of the steps that are not padding; zeros if there are none.
+    """Mean over the steps that are not padding.
+
+    With layers each step goes through them before the mean, as in deep sets (Zaheer et
+    al. 2017).
 
     Example:
       >>> encode = BowEncoder()
@@ -15,16 +20,52 @@ class BowEncoder(keras.layers.Layer):
       <tf.Tensor: shape=(1, 1), dtype=float32, numpy=array([[3.]], dtype=float32)>
     """
 
-    def call(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def __init__(
+        self, layer_dims: Sequence[int] = (), dropout: float = 0.0, **kwargs: object
+    ) -> None:
+        """Makes the layer.
+
+        Args:
+          layer_dims: widths of the Dense layers with ReLU that each step goes through.
+          dropout: share of their results that training sets to 0.
+          **kwargs: of `keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self._dense = [
+            keras.layers.Dense(
+                int(units),
+                "relu",
+                kernel_initializer="he_uniform",
+                name=f"layer_{index}",
+            )
+            for index, units in enumerate(layer_dims)
+        ]
+        self._dropout = keras.layers.Dropout(dropout)
+
+    def call(
+        self,
+        values: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        every_step: bool = False,
+    ) -> tf.Tensor:
         """Encodes.
 
         Args:
           values: float32 [batch, length, width].
           mask: float32 [batch, length], 1 for a step and 0 for padding.
+          training: whether dropout applies.
+          every_step: whether the mean up to each step is wanted.
 
         Returns:
-          float32 [batch, width].
+          float32 [batch, width] of the values or of the last layer, zeros if all steps
+          are padding; or [batch, length, width].
         """
+        for layer in self._dense:
+            values = self._dropout(layer(values), training=training)
+        values *= mask[..., tf.newaxis]
+        if every_step:
+            steps = tf.cumsum(mask, axis=1)[..., tf.newaxis]  # [batch, length, 1]
+            return tf.cumsum(values, axis=1) / tf.maximum(steps, 1.0)
         steps = tf.reduce_sum(mask, axis=1, keepdims=True)  # [batch, 1]
-        total = tf.reduce_sum(values * mask[..., tf.newaxis], axis=1)
-        return total / tf.maximum(steps, 1.0)
+        return tf.reduce_sum(values, axis=1) / tf.maximum(steps, 1.0)

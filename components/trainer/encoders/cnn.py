@@ -9,12 +9,12 @@ import tensorflow as tf
 
 
 class CnnEncoder(keras.layers.Layer):
-    """Masked convolutions, ReLU after each, and the maximum over the steps.
+    """Masked causal convolutions, ReLU after each, and the maximum over the steps.
 
-    The mask is one more channel of the input: without it a filter could hardly tell
-    the newest step, behind which there is nothing, from any other. The outputs of
-    padded steps are set to 0 after each convolution, as what lies outside the array
-    is, so a result does not depend on the length that a history is padded to.
+    A filter sees a step and those before it. The mask is one more channel of the input:
+    without it a filter could hardly tell the oldest step, before which there is
+    nothing, from any other. The outputs of padded steps are set to 0 after each
+    convolution, so a result does not depend on the length that a history is padded to.
 
     Example:
       >>> encode = CnnEncoder(num_filters=[16, 32], kernel_size=4)
@@ -23,13 +23,21 @@ class CnnEncoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_filters: Sequence[int], kernel_size: int, **kwargs: object
+        self,
+        num_filters: Sequence[int],
+        kernel_size: int,
+        dropout: float = 0.0,
+        layer_norm: bool = False,
+        **kwargs: object,
     ) -> None:
         """Makes the layer.
 
         Args:
           num_filters: filters of each convolution, at least one number.
           kernel_size: steps that a filter sees.
+          dropout: share of what goes from convolution to convolution that training sets
+            to 0.
+          layer_norm: whether that is normalized.
           **kwargs: of `keras.layers.Layer`.
 
         Raises:
@@ -42,27 +50,63 @@ class CnnEncoder(keras.layers.Layer):
             keras.layers.Conv1D(
                 int(filters),
                 kernel_size,
-                padding="same",
+                padding="causal",
                 activation="relu",
                 kernel_initializer="he_uniform",
                 name=f"convolution_{index}",
             )
             for index, filters in enumerate(num_filters)
         ]
+        self._norms = [
+            keras.layers.LayerNormalization(epsilon=1e-6, name=f"norm_{index}")
+            for index in range(len(num_filters) - 1 if layer_norm else 0)
+        ]
+        self._dropout = keras.layers.Dropout(dropout)
 
-    def call(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(
+        self,
+        values: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        every_step: bool = False,
+    ) -> tf.Tensor:
         """Encodes.
 
         Args:
-          values: float32 [batch, length, width].
+          values: float32 [batch, length, width]; the length must be static for
+            `every_step`.
           mask: float32 [batch, length], 1 for a step and 0 for padding.
+          training: whether dropout applies.
+          every_step: whether the maximum up to each step is wanted.
 
         Returns:
-          float32 [batch, last of num_filters]; zeros if all steps are padding.
+          float32 [batch, last of num_filters], zeros if all steps are padding; or
+          [batch, length, last of num_filters].
         """
         mask = mask[..., tf.newaxis]  # [batch, length, 1]
         values = tf.concat([values * mask, mask], axis=-1)
-        for convolution in self._convolutions:
+        for index, convolution in enumerate(self._convolutions):
+            if index:
+                if self._norms:
+                    values = self._norms[index - 1](values) * mask
+                values = self._dropout(values, training=training)
             values = convolution(values) * mask
         # No value is below 0, so the zeros of padded steps are never the largest alone.
-        return tf.reduce_max(values, axis=1)
+        return running_maximum(values) if every_step else tf.reduce_max(values, axis=1)
+
+
+def running_maximum(values: tf.Tensor) -> tf.Tensor:
+    """The largest value up to each step, of values that are not below 0.
+
+    Args:
+      values: float32 [batch, length, width], the length static.
+
+    Returns:
+      float32 [batch, length, width].
+    """
+    length, reach = int(values.shape[1]), 1
+    while reach < length:
+        earlier = tf.pad(values[:, :-reach], [[0, 0], [reach, 0], [0, 0]])
+        values = tf.maximum(values, earlier)
+        reach *= 2
+    return values

@@ -5,14 +5,14 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from components.trainer.encoders.recurrent import RecurrentCell, RecurrentEncoder
 
-class LstmEncoder(keras.layers.Layer):
-    """The hidden state after the last step that is not padding.
 
-    The recurrence (Hochreiter and Schmidhuber 1997, with a forget gate whose bias
-    starts at 1, Jozefowicz et al. 2015) is unrolled: the device's runtime has no
-    builtin loop for a masked one, and the number of steps is fixed anyway. All steps
-    share one product for their inputs.
+class LstmEncoder(RecurrentEncoder):
+    """The hidden state after the last step that is not padding, of the last layer.
+
+    The recurrence is that of Hochreiter and Schmidhuber 1997, with a forget gate whose
+    bias starts at 1 (Jozefowicz et al. 2015).
 
     Example:
       >>> encode = LstmEncoder(units=32)
@@ -20,15 +20,15 @@ class LstmEncoder(keras.layers.Layer):
       TensorShape([5, 32])
     """
 
-    def __init__(self, units: int, **kwargs: object) -> None:
-        """Makes the layer.
+    @staticmethod
+    def _make_cell(units: int, name: str) -> RecurrentCell:
+        return _LstmCell(units, name=name)
 
-        Args:
-          units: width of the state, at least 1.
-          **kwargs: of `keras.layers.Layer`.
-        """
+
+class _LstmCell(RecurrentCell):
+    def __init__(self, units: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.units = units
+        self._units = units
         self._inputs_to_gates = keras.layers.Dense(
             4 * units,
             kernel_initializer="glorot_uniform",
@@ -42,29 +42,12 @@ class LstmEncoder(keras.layers.Layer):
             name="state_to_gates",
         )
 
-    def call(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Encodes.
-
-        Args:
-          values: float32 [batch, length, width]; the length must be static.
-          mask: float32 [batch, length], 1 for a step and 0 for padding.
-
-        Returns:
-          float32 [batch, units]; zeros if all steps are padding.
-
-        Raises:
-          ValueError: if the length is not static.
-        """
-        length = values.shape[1]
-        if length is None:
-            raise ValueError(
-                f"the steps are unrolled, so their number must be known. "
-                f"Received: values of shape {values.shape}"
-            )
+    def call(self, values: tf.Tensor, mask: tf.Tensor) -> list[tf.Tensor]:
         inputs = self._inputs_to_gates(values)  # [batch, length, 4 * units]
-        state = tf.zeros_like(inputs[:, 0, : self.units])
+        state = tf.zeros_like(inputs[:, 0, : self._units])
         memory = state
-        for step in range(length):
+        states = []
+        for step in range(int(values.shape[1])):
             gates = inputs[:, step] + self._state_to_gates(state)
             add, forget, candidate, output = tf.split(gates, 4, axis=-1)
             new_memory = tf.sigmoid(forget) * memory
@@ -73,7 +56,8 @@ class LstmEncoder(keras.layers.Layer):
             keep = mask[:, step, tf.newaxis]  # [batch, 1]
             memory += keep * (new_memory - memory)
             state += keep * (new_state - state)
-        return state
+            states.append(state)
+        return states
 
 
 def _forget_bias(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:

@@ -28,7 +28,12 @@ class TransformerEncoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, units: int, num_layers: int, num_heads: int, **kwargs: object
+        self,
+        units: int,
+        num_layers: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        **kwargs: object,
     ) -> None:
         """Makes the layer.
 
@@ -36,6 +41,7 @@ class TransformerEncoder(keras.layers.Layer):
           units: width of the state, a multiple of num_heads.
           num_layers: blocks, at least 1.
           num_heads: of each attention, at least 1.
+          dropout: share of what a block adds that training sets to 0.
           **kwargs: of `keras.layers.Layer`.
 
         Raises:
@@ -49,20 +55,29 @@ class TransformerEncoder(keras.layers.Layer):
         self.units = units
         self._to_state = keras.layers.Dense(units, name="values_to_state")
         self._blocks = [
-            _Block(units, num_heads, name=f"block_{index}")
+            _Block(units, num_heads, dropout, name=f"block_{index}")
             for index in range(num_layers)
         ]
         self._norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
 
-    def call(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(
+        self,
+        values: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        every_step: bool = False,
+    ) -> tf.Tensor:
         """Encodes.
 
         Args:
           values: float32 [batch, length, width]; the length must be static.
           mask: float32 [batch, length], 1 for a step and 0 for padding.
+          training: whether dropout applies.
+          every_step: whether each step is wanted.
 
         Returns:
-          float32 [batch, units]; zeros if all steps are padding.
+          float32 [batch, units], zeros if all steps are padding; or [batch, length,
+          units].
 
         Raises:
           ValueError: if the length is not static.
@@ -78,15 +93,20 @@ class TransformerEncoder(keras.layers.Layer):
         attended = earlier * mask[:, tf.newaxis, :]  # [batch, length, length]
         forbidden = _MASKED * (1.0 - attended)[:, tf.newaxis]
         for block in self._blocks:
-            state = block(state, forbidden)
+            state = block(state, forbidden, training=training)
+        state = self._norm(state)
+        if every_step:
+            return state
         newest = mask * tf.cast(_steps_after(mask) < 0.5, tf.float32)
-        return tf.reduce_sum(self._norm(state) * newest[..., tf.newaxis], axis=1)
+        return tf.reduce_sum(state * newest[..., tf.newaxis], axis=1)
 
 
 class _Block(keras.layers.Layer):
     """Self-attention, then two Dense layers."""
 
-    def __init__(self, units: int, num_heads: int, **kwargs: object) -> None:
+    def __init__(
+        self, units: int, num_heads: int, dropout: float, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self._num_heads = num_heads
         self._width = units // num_heads
@@ -100,6 +120,7 @@ class _Block(keras.layers.Layer):
         )
         self._inner = keras.layers.Dense(4 * units, "relu", name="inner")
         self._outer = keras.layers.Dense(units, name="outer")
+        self._dropout = keras.layers.Dropout(dropout)
 
     def build(self, state_shape: tuple[int | None, ...], *_: object) -> None:
         """Makes the biases of the attention."""
@@ -110,16 +131,21 @@ class _Block(keras.layers.Layer):
         )
         super().build(state_shape)
 
-    def call(self, state: tf.Tensor, forbidden: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, state: tf.Tensor, forbidden: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         """One block.
 
         Args:
           state: float32 [batch, length, units].
           forbidden: float32 [batch, 1, length, length], very low where the step of the
             row must not see that of the column, else 0.
+          training: whether dropout applies.
         """
-        state += self._from_heads(self._attend(self._attention_norm(state), forbidden))
-        return state + self._outer(self._inner(self._dense_norm(state)))
+        seen = self._from_heads(self._attend(self._attention_norm(state), forbidden))
+        state += self._dropout(seen, training=training)
+        inner = self._inner(self._dense_norm(state))
+        return state + self._dropout(self._outer(inner), training=training)
 
     def _attend(self, state: tf.Tensor, forbidden: tf.Tensor) -> tf.Tensor:
         length = int(state.shape[1])

@@ -41,11 +41,12 @@ eval {
 
 @dataclass(frozen=True)
 class Row:
-    """A test example: the label, the earlier items and the bucket of their number."""
+    """A test example: label, earlier items, the bucket of their number, genres."""
 
     label: int
     context: tuple[int, ...] = (11, 12)
     history_length: str = "1-4"
+    genres: tuple[str, ...] = ("Drama",)
 
 
 # As SchemaGen infers it.
@@ -60,6 +61,12 @@ feature { name: "seen_movie_id" type: INT presence { min_count: 1 }
           value_count { min: 1 } }
 feature { name: "user_id" type: BYTES shape { dim { size: 1 } }
           presence { min_fraction: 1 min_count: 1 } }
+feature { name: "label_movie_genre" type: BYTES shape { dim { size: 3 } }
+          presence { min_fraction: 1 min_count: 1 } }
+feature { name: "label_movie_genre_length" type: INT shape { dim { size: 1 } }
+          presence { min_fraction: 1 min_count: 1 } }
+feature { name: "label_movie_rating" type: FLOAT shape { dim { size: 1 } }
+          presence { min_fraction: 1 min_count: 1 } }
 feature { name: "history_length" type: BYTES shape { dim { size: 1 } }
           presence { min_fraction: 1 min_count: 1 } }
 """
@@ -68,9 +75,9 @@ feature { name: "history_length" type: BYTES shape { dim { size: 1 } }
 # By popularity 11, 12, 13, 14 the ranks of the labels are 1, 2, 3, 1, 4.
 ROWS = (
     Row(11),
-    Row(12),
-    Row(13, (11, 12, 14), "5-9"),
-    Row(11, (12,)),
+    Row(12, genres=("Drama", "War")),
+    Row(13, (11, 12, 14), "5-9", genres=("War",)),
+    Row(11, (12,), genres=()),
     Row(14, (12, 13), "5-9"),
 )
 
@@ -118,6 +125,11 @@ def _example(row: Row) -> Any:
         "seen_movie_id": ints(*row.context),
         "user_id": texts("7"),
         "history_length": texts(row.history_length),
+        "label_movie_genre": texts(*row.genres, *[""] * (3 - len(row.genres))),
+        "label_movie_genre_length": ints(len(row.genres)),
+        "label_movie_rating": tf.train.Feature(
+            float_list=tf.train.FloatList(value=[4.0])
+        ),
     }
     return tf.train.Example(features=tf.train.Features(feature=columns))
 
@@ -193,6 +205,7 @@ def run_gate() -> Callable[..., Gate]:
         gate: pb.Gate,
         model: Path,
         baseline: Path | None = None,
+        report: Mapping[str, Any] | None = None,
     ) -> Gate:
         examples = artifact(standard_artifacts.Examples, folder / "examples")
         examples.split_names = '["train", "eval", "test", "catalogue"]'
@@ -212,6 +225,10 @@ def run_gate() -> Callable[..., Gate]:
             baseline.mkdir(parents=True, exist_ok=True)
             inputs["baseline_model"] = [artifact(standard_artifacts.Model, baseline)]
         number = len(list(folder.glob("evaluation-*")))
+        if report is not None:
+            path = folder / f"report-{number}"
+            path.write_text(json.dumps(report))
+            inputs["ingestion_report"] = [artifact(standard_artifacts.JsonValue, path)]
         outputs = {
             "evaluation": [
                 artifact(

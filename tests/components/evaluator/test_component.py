@@ -42,7 +42,7 @@ def test_two_gates_in_one_pipeline(config: pb.RecommenderConfig) -> None:
         assert gate.exec_properties["code_digest"] == "abc"
         assert json.loads(gate.exec_properties["example_splits"]) == ["test"]
     assert [gate.exec_properties.get("module_path") for gate in gates] == [
-        None,
+        "components.evaluator.slices",
         "components.evaluator.tflite_extractor",
     ]
 

@@ -41,6 +41,22 @@ def test_model_and_slices(
     ]
 
 
+def test_further_slices_come_from_the_configuration(
+    config: pb.RecommenderConfig,
+) -> None:
+    changed = pb.RecommenderConfig()
+    changed.CopyFrom(config)
+    changed.eval.slice_features.extend(["label_popularity", "user_age"])
+    for gate in (pb.SAVED_MODEL, pb.TFLITE):
+        specs = eval_config(changed, gate).slicing_specs
+        assert [list(spec.feature_keys) for spec in specs] == [
+            [],
+            ["history_length"],
+            ["label_popularity"],
+            ["user_age"],
+        ]
+
+
 def test_only_bounds_become_thresholds(config: pb.RecommenderConfig) -> None:
     by_name = metrics(eval_config(config, pb.SAVED_MODEL))
     bound = [n for n, metric in by_name.items() if metric.per_slice_thresholds]

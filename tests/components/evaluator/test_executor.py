@@ -96,12 +96,59 @@ def test_metrics_equal_those_by_hand(first_run: Any) -> None:
 def test_history_length_is_reported_but_binds_nothing(first_run: Any) -> None:
     verdict, _ = first_run
     short, long = verdict.slices
-    assert (short.history_length, short.examples) == ("1-4", 3)
+    assert (short.value, short.examples) == ("1-4", 3)
     assert short.metrics["hr_2_test"] == 1.0
-    assert (long.history_length, long.examples) == ("5-9", 2)
+    assert (long.value, long.examples) == ("5-9", 2)
     # Below the bound of 0.4, and yet the model is blessed.
     assert long.metrics["hr_2_test"] == 0.0
     assert verdict.examples == 5
+
+
+# Of three items the most popular and the next; the test split has 11 twice.
+REPORT = {"popularity": {"head": ["11"], "middle": ["12"]}}
+
+
+def sliced(gates: Gates, *names: str, report: Mapping[str, Any] | None) -> Verdict:
+    config = pb.RecommenderConfig()
+    config.CopyFrom(gates.config)
+    config.eval.slice_features.extend(names)
+    number = len(list(gates.folder.iterdir()))
+    model = gates.folder / f"model-{number}"
+    gates.save_model(model / "Format-Serving", POPULARITY)
+    gate = gates.run(gates.folder, config, pb.SAVED_MODEL, model, report=report)
+    return read_verdict(gate.evaluation, config, pb.SAVED_MODEL)
+
+
+def test_slices_by_popularity_and_genre(gates: Gates) -> None:
+    verdict = sliced(gates, "label_popularity", "label_movie_genre", report=REPORT)
+    found = [
+        (s.feature, s.value, s.examples, s.metrics["hr_2_test"]) for s in verdict.slices
+    ]
+    assert found[2:] == [
+        ("label_popularity", "head", 2, 1.0),
+        ("label_popularity", "middle", 1, 1.0),
+        ("label_popularity", "tail", 2, 0.0),
+        # One example has no genre, which is no slice, and one has both.
+        ("label_movie_genre", "Drama", 3, pytest.approx(2 / 3)),
+        ("label_movie_genre", "War", 2, 1 / 2),
+    ]
+    assert verdict.examples == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("label_movie_mood", "is no column of the examples. .* label_movie_genre"),
+        ("label_movie_rating", "'label_movie_rating' holds floats"),
+        ("label_popularity", "without an ingestion report"),
+    ],
+)
+def test_slices_that_cannot_be_made_are_one_line(
+    gates: Gates, name: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        sliced(gates, name, report=None)
+    assert "\n" not in str(error.value)
 
 
 def test_an_out_of_reach_bound_is_named_with_metric_and_value(gates: Gates) -> None:

@@ -24,6 +24,15 @@ def test_gain(kind: str, k: int, expected: list[float]) -> None:
     assert [gain(rank, kind, k) for rank in ranks] == pytest.approx(expected)
 
 
+def test_label_at_the_fourth_place_of_five() -> None:
+    scores = [0.9, 0.8, 0.7, 0.6, 0.5]
+    rank = 1.0 + sum(score > scores[3] for score in scores)
+    assert (gain(rank, "hr", 3), gain(rank, "hr", 4)) == (0.0, 1.0)
+    assert gain(rank, "ndcg", 3) == 0.0
+    assert gain(rank, "ndcg", 4) == pytest.approx(0.4307, abs=5e-5)
+    assert gain(rank, "mrr", 0) == 0.25
+
+
 @pytest.mark.parametrize("kind", ["hr", "ndcg", "mrr"])
 def test_a_rank_that_is_no_number_is_a_miss(kind: str) -> None:
     assert gain(math.nan, kind, 10) == 0.0

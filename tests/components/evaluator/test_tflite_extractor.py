@@ -90,9 +90,33 @@ def test_metrics_equal_those_by_hand(gates: Gates) -> None:
             "mrr_2_test": (1 + 1 / 2 + 1) / 5,
         }
     )
-    assert [(s.history_length, s.examples) for s in verdict.slices] == [
+    assert [(s.value, s.examples) for s in verdict.slices] == [
         ("1-4", 3),
         ("5-9", 2),
+    ]
+
+
+def test_slices_by_popularity_and_genre(gates: Gates) -> None:
+    config = pb.RecommenderConfig()
+    config.CopyFrom(gates.config)
+    config.eval.slice_features.extend(["label_popularity", "label_movie_genre"])
+    gate = gates.run(
+        gates.folder,
+        config,
+        pb.TFLITE,
+        gates.folder / "popular",
+        gates.folder / "old",
+        report={"popularity": {"head": ["11"], "middle": ["12"]}},
+    )
+    verdict = read_verdict(gate.evaluation, config, pb.TFLITE)
+    assert verdict.compared
+    found = [(s.value, s.examples, s.metrics["hr_1_test"]) for s in verdict.slices]
+    assert found[2:] == [
+        ("head", 2, 1.0),
+        ("middle", 1, 0.0),
+        ("tail", 2, 0.0),
+        ("Drama", 3, pytest.approx(1 / 3)),
+        ("War", 2, 0.0),
     ]
 
 

@@ -4,7 +4,12 @@ import math
 
 import pytest
 
-from components.evaluator.verdict import MetricVerdict, Verdict, make_verdict
+from components.evaluator.verdict import (
+    OVERALL,
+    MetricVerdict,
+    Verdict,
+    make_verdict,
+)
 from configs import recommender_pb2 as pb
 
 NAMES = ("hr_1_test", "hr_2_test", "ndcg_1_test", "ndcg_2_test", "mrr_2_test")
@@ -21,10 +26,10 @@ def row(verdict: Verdict, metric: str) -> MetricVerdict:
 
 def test_one_model(config: pb.RecommenderConfig) -> None:
     slices = {
-        "100+": values("", 0.1, 1),
-        "": values("", 0.5, 10),
-        "5-9": values("", 0.2, 3),
-        "10-19": values("", 0.3, 6),
+        ("history_length", "100+"): values("", 0.1, 1),
+        OVERALL: values("", 0.5, 10),
+        ("history_length", "5-9"): values("", 0.2, 3),
+        ("history_length", "10-19"): values("", 0.3, 6),
     }
     verdict = make_verdict(config, pb.TFLITE, slices, set(), True)
     assert verdict.gate == "TFLITE"
@@ -35,10 +40,10 @@ def test_one_model(config: pb.RecommenderConfig) -> None:
         "hr_2_test", 0.5, lower_bound=0.4, max_regression=0.1, blessed=True
     )
     assert row(verdict, "mrr_2_test") == MetricVerdict("mrr_2_test", 0.5)
-    assert [(s.history_length, s.examples) for s in verdict.slices] == [
-        ("5-9", 3),
-        ("10-19", 6),
-        ("100+", 1),
+    assert [(s.feature, s.value, s.examples) for s in verdict.slices] == [
+        ("history_length", "5-9", 3),
+        ("history_length", "10-19", 6),
+        ("history_length", "100+", 1),
     ]
     assert verdict.slices[0].metrics == dict.fromkeys(NAMES, 0.2)
     assert verdict.summary() == "TFLITE: BLESSED on 10 examples"
@@ -46,7 +51,7 @@ def test_one_model(config: pb.RecommenderConfig) -> None:
 
 
 def test_two_models(config: pb.RecommenderConfig) -> None:
-    slices = {"": values("candidate", 0.5, 10) | values("baseline", 0.7, 10)}
+    slices = {OVERALL: values("candidate", 0.5, 10) | values("baseline", 0.7, 10)}
     verdict = make_verdict(config, pb.TFLITE, slices, {"hr_2_test"}, False)
     assert verdict.compared
     assert row(verdict, "hr_2_test") == MetricVerdict(
@@ -70,13 +75,32 @@ def test_two_models(config: pb.RecommenderConfig) -> None:
 
 
 def test_lines_name_slices_and_their_sizes(config: pb.RecommenderConfig) -> None:
-    slices = {"": values("", 0.5, 10), "5-9": values("", 0.25, 3)}
+    part = "history_length", "5-9"
+    slices = {OVERALL: values("", 0.5, 10), part: values("", 0.25, 3)}
     lines = make_verdict(config, pb.TFLITE, slices, set(), True).lines()
     assert lines[1] == "  no current model to compare with"
     assert lines[-1] == (
-        "  history of 5-9 (3 examples): hr_1_test = 0.2500, hr_2_test = 0.2500, "
+        "  history_length 5-9 (3 examples): hr_1_test = 0.2500, hr_2_test = 0.2500, "
         "ndcg_1_test = 0.2500, ndcg_2_test = 0.2500, mrr_2_test = 0.2500"
     )
+
+
+def test_slices_come_as_configured_and_in_the_order_of_their_values(
+    config: pb.RecommenderConfig,
+) -> None:
+    changed = pb.RecommenderConfig()
+    changed.CopyFrom(config)
+    names = ["user_age", "label_popularity", "label_movie_genre"]
+    changed.eval.slice_features.extend(names)
+    expected = [
+        *(("history_length", "5-9"), ("history_length", "10-19")),
+        *(("user_age", "9"), ("user_age", "25")),
+        *(("label_popularity", bucket) for bucket in ("head", "middle", "tail")),
+        *(("label_movie_genre", "Drama"), ("label_movie_genre", "War")),
+    ]
+    slices = {part: values("", 0.5, 1) for part in sorted([OVERALL, *expected])}
+    verdict = make_verdict(changed, pb.TFLITE, slices, set(), True)
+    assert [(s.feature, s.value) for s in verdict.slices] == expected
 
 
 def test_nothing_measured(config: pb.RecommenderConfig) -> None:

@@ -152,6 +152,7 @@ def test_input_specs_tell_the_device_how_to_feed(config: pb.RecommenderConfig) -
     ("kind", "expected"),
     [
         ({"source": "activity"}, {"source": "activity"}),
+        ({"source": "gap"}, {"source": "gap"}),
         (
             {"source": "weekday", "timezone": "Europe/Berlin"},
             {"source": "weekday", "timezone": "Europe/Berlin"},

@@ -43,6 +43,7 @@ data {
   }
   derived_fields { field: "hour" derivation: HOUR }
   derived_fields { field: "weekday" derivation: WEEKDAY }
+  derived_fields { field: "gap" derivation: GAP }
 }
 eval { bounds { metric: "hr_1_test" lower_bound: 0.1 } eval_top_k: 1 }
 """
@@ -81,14 +82,24 @@ def test_columns_and_values(
     assert of_a["context_weekday"] == [5, 5, 7, 0]
     assert of_a["label_hour"] == [b"0"]
     assert of_a["label_weekday"] == [1]
+    assert of_a["context_gap"] == [0, 0, 257_399, 0]
+    assert of_a["label_gap"] == [1]
     assert report["left_out"]["activities_of_other_types"] == 1
     assert any("1 activities of other types" in line for line in report_lines(report))
     fields = {f["name"]: f for f in report["fields"]}
     assert fields["device"]["role"] == "activity"
     assert fields["hour"]["derivation"] == "HOUR"
     assert fields["hour"]["timezone"] == "Europe/Berlin"
+    assert fields["gap"] == {
+        "name": "gap",
+        "role": "activity",
+        "type": "FLOAT",
+        "multi_valued": False,
+        "derivation": "GAP",
+    }
     catalogue = examples["catalogue"][0]
     assert catalogue["label_hour"] == [b""] and catalogue["label_place"] == [0]
+    assert catalogue["label_gap"] == [0]
 
 
 def test_types_that_nobody_has(
@@ -114,7 +125,36 @@ def test_a_field_of_the_wrong_type_rejects_its_row(
 def test_roles_of_derived_fields(config: pb.RecommenderConfig, tmp_path: Path) -> None:
     (tmp_path / "activities.csv").write_text(LOG)
     roles = {f.name: f.role for f in open_source(config, str(tmp_path)).source.fields}
-    assert roles["hour"] == roles["device"] == Role.ACTIVITY
+    assert roles["hour"] == roles["device"] == roles["gap"] == Role.ACTIVITY
+
+
+def test_gaps_reach_back_before_the_window(
+    config: pb.RecommenderConfig, generate: Callable[..., Any], tmp_path: Path
+) -> None:
+    rows = [f"a,s{i},2024-03-01T00:0{i}:{i * i:02d},view,tv,1" for i in range(8)]
+    header = LOG.splitlines()[0]
+    (tmp_path / "activities.csv").write_text("\n".join([header, *rows]))
+    _, examples = generate(config, str(tmp_path))
+    found = {
+        e["label_position"][0]: e["context_gap"]
+        for split in ("train", "eval", "test")
+        for e in examples[split]
+    }
+    # A minute and, from square to square, 1, 3, 5, ... seconds.
+    gaps = [0, *(60 + 2 * i + 1 for i in range(7))]
+    assert found[3] == [*gaps[:3], 0]
+    assert found[7] == gaps[3:7]
+
+
+def test_the_gap_before_the_label_is_no_feature(
+    config: pb.RecommenderConfig, generate: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "activities.csv").write_text(LOG)
+    config.input.label_item_features.add(
+        feature_name="label_gap", feature_type=pb.FLOAT
+    )
+    with pytest.raises(UserError, match=r"label_gap: the data .* no such field"):
+        generate(config, str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,34 @@ def test_lengths_of_columns_without_a_feature(make_config: MakeConfig) -> None:
     assert _columns(config)["context_movie_genre"][1] == 7
 
 
+def test_an_aligned_column_has_slots_for_every_step(
+    make_config: MakeConfig,
+) -> None:
+    config = make_config()
+    [genre] = config.input.activity_feature_groups[1].features
+    genre.feature_length, genre.values_per_step = 2, 5
+    plan = plan_columns(config, SOURCE)
+    specs = {spec.name: spec for spec in plan.specs}
+    assert specs["context_movie_genre"].length == 10
+    assert specs["context_movie_genre"].steps == 2
+    assert specs["context_movie_genre"].is_aligned
+    # Of one activity the label holds what a step does.
+    assert specs["label_movie_genre"].length == 5
+    assert not specs["label_movie_genre"].is_aligned
+    genre.feature_length = 4
+    with pytest.raises(UserError, match=r"length 4 is not .* Expected at most 3"):
+        plan_columns(config, SOURCE)
+
+
+def test_a_field_of_one_value_has_no_slots(make_config: MakeConfig) -> None:
+    config = make_config()
+    config.input.activity_feature_groups[0].features[0].values_per_step = 2
+    with pytest.raises(
+        UserError, match=r"feature context_movie_id: values_per_step 2 .* Expected 0"
+    ):
+        plan_columns(config, SOURCE)
+
+
 def test_titles_are_columns_only_if_a_feature_names_them(
     make_config: MakeConfig,
 ) -> None:

@@ -238,6 +238,7 @@ def test_the_report(
     assert report["items_not_in_table"] == 1
     # Train holds items 10, 11 and 12; the only label beside them is 13, in eval.
     assert report["labels_unseen_in_train"] == {"eval": 1 / 3, "test": 0.0}
+    assert set(report["popularity"]) == {"head", "middle"}
     assert report["split"]["kind"] == "LEAVE_ONE_OUT"
     assert report["split"]["train_ends_before_held_out"] is False
     assert report["split"]["labels"]["eval"] == {
@@ -497,6 +498,27 @@ def test_labels_that_would_be_cut_although_contexts_are_not(
         generate_examples(config, data, str(tmp_path / "out"))
     label.feature_length = 3
     generate_examples(config, data, str(tmp_path / "out"))
+
+
+def test_labels_hold_the_values_that_a_step_takes(
+    make_config: MakeConfig, write_dat: WriteDat, generate: Generate, tmp_path: Path
+) -> None:
+    config = make_config()
+    [genre] = config.input.activity_feature_groups[1].features
+    genre.feature_length, genre.values_per_step = 3, 2
+    data = write_dat(RATINGS, MOVIES)
+    _, examples = generate(config, data)
+    several = [e for e in examples["catalogue"] if e["label_movie_genre_length"] == [2]]
+    assert several
+    for example in examples["catalogue"]:
+        assert len(example["label_movie_genre"]) == 2
+        assert example["context_movie_genre"] == [b""] * 6
+        assert example["context_movie_genre_step_lengths"] == [0] * 3
+    config.input.label_item_features.add(
+        feature_name="label_movie_genre", embedding_dim=4, feature_length=1
+    )
+    with pytest.raises(UserError, match=r"label_movie_genre: length 1 .* Expected 2"):
+        generate_examples(config, data, str(tmp_path / "other"))
 
 
 def test_min_rating_needs_a_value(make_config: MakeConfig, tmp_path: Path) -> None:

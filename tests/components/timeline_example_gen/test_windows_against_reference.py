@@ -35,6 +35,8 @@ ROWS = st.lists(
     max_size=60,
 )
 ReadSplit = Callable[[Path, str], list[dict[str, list[Any]]]]
+# Steps of the genres' column and values of each, if it is aligned.
+Aligned = tuple[int, int] | None
 # The split of a user's activity: by its place in the timeline, its length and time.
 SplitOf = Callable[[int, int, int], str]
 
@@ -65,7 +67,7 @@ def _by(cuts: splits.Cuts) -> SplitOf:
 
 
 def _reference(
-    rows: list[Row], data: pb.DataConfig, split_of: SplitOf
+    rows: list[Row], data: pb.DataConfig, split_of: SplitOf, aligned: Aligned
 ) -> dict[Any, dict[str, Any]]:
     timelines = defaultdict(list)
     for user, item, time, rating in rows:
@@ -85,9 +87,10 @@ def _reference(
         most = data.max_windows_per_user or None
         kept = newest_first[:: data.window_stride][:most]
         for at, split in split_at.items():
-            context = timeline[max(0, at - STEPS) : at]
-            genres = [g for a in context for g in GENRES_OF.get(a[2], [])][-GENRES:]
+            first = max(0, at - STEPS)
+            context = timeline[first:at]
             label = timeline[at]
+            genres, label_genres = _genres(context, label, aligned)
             if split == "train" and at not in kept:
                 continue
             seen = [a[2] for a in timeline[:at]]
@@ -97,13 +100,29 @@ def _reference(
                 "context_movie_rating": [a[3] for a in context],
                 "context_movie_genre": genres,
                 "label_movie_id": label[2],
-                "label_movie_genre": GENRES_OF.get(label[2], [])[-GENRES:],
+                "label_movie_genre": label_genres,
+                "context_gap": [_gap(timeline, i) for i in range(first, at)],
+                "label_gap": _gap(timeline, at),
                 "context_timestamp": [a[0] for a in context],
                 "label_timestamp": label[0],
                 "seen_movie_id": [] if split == "train" else seen,
                 "history_length": history_bucket(at, (5, 10, 20, 50, 100)),
             }
     return result
+
+
+def _genres(context: list[Any], label: Any, aligned: Aligned) -> Any:
+    """Of the context, all together or step by step, and of the label."""
+    genres = [GENRES_OF.get(activity[2], []) for activity in [*context, label]]
+    if aligned is None:
+        flat = [genre for of_step in genres[:-1] for genre in of_step]
+        return flat[-GENRES:], genres[-1][-GENRES:]
+    steps, number = aligned
+    return [g[:number] for g in genres[:-1]][-steps:], genres[-1][:number]
+
+
+def _gap(timeline: list[Any], at: int) -> int:
+    return int(timeline[at][0] - timeline[at - 1][0]) if at else 0
 
 
 def _once_each(timeline: list[Any], repeated: int) -> list[Any]:
@@ -116,29 +135,56 @@ def _once_each(timeline: list[Any], repeated: int) -> list[Any]:
     return list(kept.values())[::step]
 
 
-def _unpadded(example: dict[str, list[Any]], split: str) -> dict[str, Any]:
+def _unpadded(
+    example: dict[str, list[Any]], split: str, aligned: Aligned
+) -> dict[str, Any]:
     steps = example["context_length"][0]
-    genres = [value.decode() for value in example["context_movie_genre"]]
-    label_genres = [value.decode() for value in example["label_movie_genre"]]
-    assert len(genres) == len(label_genres) == GENRES
     columns = {
         "split": split,
         "label_movie_id": example["label_movie_id"][0],
         "label_timestamp": example["label_timestamp"][0],
         "seen_movie_id": example["seen_movie_id"],
         "history_length": example["history_length"][0].decode(),
+        "label_gap": example["label_gap"][0],
+        "label_movie_genre": _texts(
+            example["label_movie_genre"], example["label_movie_genre_length"][0]
+        ),
     }
-    for name, values in (
-        ("context_movie_genre", genres),
-        ("label_movie_genre", label_genres),
+    assert len(example["label_movie_genre"]) == (aligned[1] if aligned else GENRES)
+    genres = example["context_movie_genre"]
+    if aligned is None:
+        length = example["context_movie_genre_length"][0]
+        assert len(genres) == GENRES
+        columns["context_movie_genre"] = _texts(genres, length)
+    else:
+        number = aligned[1]
+        lengths = example["context_movie_genre_step_lengths"]
+        assert len(lengths) * number == len(genres) == aligned[0] * number
+        assert "context_movie_genre_length" not in example
+        by_step = [
+            _texts(genres[number * i : number * (i + 1)], length)
+            for i, length in enumerate(lengths)
+        ]
+        columns["context_movie_genre"] = by_step[:steps]
+        assert not any(lengths[steps:])
+    for name in (
+        *("context_movie_id", "context_movie_rating", "context_timestamp"),
+        "context_gap",
     ):
-        real = example[f"{name}_length"][0]
-        assert values[real:] == [""] * (GENRES - real)
-        columns[name] = values[:real]
-    for name in ("context_movie_id", "context_movie_rating", "context_timestamp"):
         assert example[name][steps:] == [0] * (STEPS - steps)
         columns[name] = example[name][:steps]
     return columns
+
+
+def _texts(values: list[bytes], real: int) -> list[str]:
+    assert values[real:] == [b""] * (len(values) - real)
+    return [value.decode() for value in values[:real]]
+
+
+def _align(config: pb.RecommenderConfig, aligned: Aligned) -> None:
+    if aligned is not None:
+        [genre] = config.input.activity_feature_groups[1].features
+        genre.feature_length, genre.values_per_step = aligned
 
 
 def _batch(rows: list[Row]) -> pa.RecordBatch:
@@ -164,7 +210,9 @@ def _write(
     cuts: splits.Cuts | None = None,
 ) -> list[shards.ShardReport]:
     source = with_derived_fields(
-        MovieLensDat(Inputs(("data/ratings.dat",))), movielens.DERIVED_FIELDS, "UTC"
+        MovieLensDat(Inputs(("data/ratings.dat",))),
+        [*movielens.DERIVED_FIELDS, pb.DerivedField(field="gap", derivation=pb.GAP)],
+        "UTC",
     )
     plan = plan_columns(config, source)
     table = Table(
@@ -211,6 +259,7 @@ def _write(
     ),
     train_end=st.none() | st.integers(-1, 6),
     eval_seconds=st.integers(1, 3),
+    aligned=st.none() | st.tuples(st.integers(1, STEPS), st.integers(1, 6)),
 )
 def test_examples_equal_the_reference(
     tmp_path: Path,
@@ -220,8 +269,10 @@ def test_examples_equal_the_reference(
     settings_: dict[str, int],
     train_end: int | None,
     eval_seconds: int,
+    aligned: Aligned,
 ) -> None:
     config, cuts, split_of = make_config(**settings_), None, _leave_one_out
+    _align(config, aligned)
     if train_end is not None:
         config.data.split = pb.TEMPORAL
         cuts = splits.Cuts(train_end, train_end + eval_seconds)
@@ -231,19 +282,22 @@ def test_examples_equal_the_reference(
     for split in ("train", "eval", "test"):
         for example in read_split(tmp_path, split):
             key = example["user_id"][0].decode(), example["label_position"][0]
-            found[key] = _unpadded(example, split)
-    assert found == _reference(rows, config.data, split_of)
+            found[key] = _unpadded(example, split, aligned)
+    assert found == _reference(rows, config.data, split_of, aligned)
     counted = sum(c.examples for report in reports for c in report.splits.values())
     assert counted == len(found)
 
 
-@pytest.mark.parametrize("values_per_batch", [1, 100, 10**6])
+@pytest.mark.parametrize(
+    ("values_per_batch", "aligned"), [(1, None), (100, (2, 3)), (10**6, None)]
+)
 def test_the_same_bytes_from_any_order_shards_and_batches(
     tmp_path: Path,
     make_config: Callable[..., pb.RecommenderConfig],
     raw_records: Callable[[Path, str], list[bytes]],
     monkeypatch: pytest.MonkeyPatch,
     values_per_batch: int,
+    aligned: Aligned,
 ) -> None:
     monkeypatch.setattr(shards, "_VALUES_PER_BATCH", values_per_batch)
     rng = random.Random(1)
@@ -252,11 +306,13 @@ def test_the_same_bytes_from_any_order_shards_and_batches(
         for _ in range(600)
     ]
     whole = tmp_path / "whole"
-    _write(make_config(), whole, [rows], num_shards=1)
+    config = make_config()
+    _align(config, aligned)
+    _write(config, whole, [rows], num_shards=1)
     for number in (1, 3, 50):
         rng.shuffle(rows)
         other = tmp_path / f"{number}"
-        _write(make_config(), other, [rows[:100], rows[100:250], rows[250:]], number)
+        _write(config, other, [rows[:100], rows[100:250], rows[250:]], number)
         for split in ("train", "eval", "test"):
             records = raw_records(whole, split)
             assert len(records) > 50

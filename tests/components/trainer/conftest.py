@@ -16,6 +16,7 @@ NUM_ITEMS = 30
 LENGTH = 5
 GENRE_LENGTH = 8
 GENRES = ["Action", "Comedy", "Drama", "War"]
+STRINGS = ("context_movie_genre", "label_movie_genre", "user_id")
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def raw_rows() -> dict[str, list[dict[str, object]]]:
             split = {0: "test", 1: "eval"}.get(behind, "train")
             history = line[:position]
             row = raw_row(history[-LENGTH:], line[position], float(20 + user))
+            row |= {"user_id": [f"user {user}"], "label_position": [position]}
             if split != "train":
                 row["seen_movie_id"] = history
             splits[split].append(row)
@@ -149,6 +151,8 @@ def raw_row(context: list[int], label: int, age: float) -> dict[str, object]:
         "label_movie_id": [label],
         "label_movie_genre": own + [""] * (2 - len(own)),
         "label_movie_genre_length": [len(own)],
+        "label_position": [0],
+        "user_id": [""],
         "seen_movie_id": [],
     }
 
@@ -161,7 +165,7 @@ def serialize(row: dict[str, object]) -> bytes:
         target = example.features.feature[name]
         if "rating" in name or "age" in name:
             target.float_list.value.extend(values)
-        elif name in ("context_movie_genre", "label_movie_genre"):
+        elif name in STRINGS:
             target.bytes_list.value.extend(v.encode() for v in values)
         else:
             target.int64_list.value.extend(values)
@@ -176,11 +180,10 @@ def make_world(config: pb.RecommenderConfig, folder: Path) -> World:
     from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
     kinds = {"context_movie_rating": tf.float32, "user_age": tf.float32}
-    strings = ("context_movie_genre", "label_movie_genre")
     splits = raw_rows()
     spec = {
         name: tf.io.FixedLenFeature(
-            [len(values)], tf.string if name in strings else kinds.get(name, tf.int64)
+            [len(values)], tf.string if name in STRINGS else kinds.get(name, tf.int64)
         )
         for name, values in splits["train"][0].items()
         if name != "seen_movie_id"
@@ -230,6 +233,8 @@ def write_transformed(columns: dict, count: int, path: str) -> None:
                 values = column[row]
                 if columns[name].dtype == tf.float32:
                     target.float_list.value.extend(values)
+                elif columns[name].dtype == tf.string:
+                    target.bytes_list.value.extend(values)
                 else:
                     target.int64_list.value.extend(values)
             writer.write(example.SerializeToString())

@@ -112,6 +112,28 @@ def device_config(encoder: str, seen: str, length: int = 4) -> pb.RecommenderCon
     return config
 
 
+def deep_config(encoder: str) -> pb.RecommenderConfig:
+    """All that a model may have beside its encoders, which are deeper."""
+    config = device_config(encoder, "TIMELINE")
+    config.model.MergeFrom(
+        pb.ModelConfig(
+            bow_layer_dims=[6],
+            conv_num_filter_ratios=[2, 3],
+            lstm_num_layers=2,
+            gru_num_layers=2,
+            transformer_num_layers=2,
+            dropout=0.3,
+            layer_norm=True,
+            cross_num_layers=2,
+            cross_rank=4,
+            ranking_num_candidates=20,
+            ranking_layer_dims=[12],
+        )
+    )
+    config.input.tie_item_embeddings = True
+    return config
+
+
 def named_config() -> pb.RecommenderConfig:
     """Two inputs of one kind whose order by name is not that of the configuration."""
     config = pb.RecommenderConfig()
@@ -164,6 +186,7 @@ def devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Device]:
         f"{encoder}-long": device_config(encoder, "KEPT", length=10)
         for encoder in ENCODERS
     }
+    configs |= {f"{encoder}-deep": deep_config(encoder) for encoder in ENCODERS}
     configs["named"] = named_config()
     result = {}
     jobs = []
@@ -173,9 +196,14 @@ def devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Device]:
         if name.endswith("-long"):
             short = result[name.replace("-long", "-KEPT")].model
             model.set_weights(short.get_weights())
+        if model.ranking_head is not None:
+            # Untrained it would change nothing.
+            rng = np.random.default_rng(5)
+            for weight in model.ranking_head.weights:
+                weight.assign(0.3 * rng.normal(size=weight.shape))
         saved = str(folder / name)
         export_device_model(model, config, model_inputs(config), saved)
-        in_matrix = name.split("-")[-1] in SEEN
+        in_matrix = name.split("-")[-1] in (*SEEN, "deep")
         tflite = {
             quantization: str(folder / f"{name}-{quantization}.tflite")
             for quantization in (QUANTIZATIONS if in_matrix else QUANTIZATIONS[:1])
@@ -224,19 +252,21 @@ HISTORIES = [
 
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
-@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("variant", [*SEEN, "deep"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_converted_model_agrees_with_the_saved_one(
-    devices: dict[str, Device], encoder: str, seen: str, quantization: str
+    devices: dict[str, Device], encoder: str, variant: str, quantization: str
 ) -> None:
-    device = devices[f"{encoder}-{seen}"]
+    device = devices[f"{encoder}-{variant}"]
     for items, genres in HISTORIES:
         inputs = history(device.config, items, genres)
         ids, scores = device.saved_answer(inputs)
         lite_ids, lite_scores = device.tflite_answer(inputs, quantization)
         assert ids.dtype == lite_ids.dtype == np.int32
         assert ids.shape == lite_ids.shape == scores.shape == lite_scores.shape == (10,)
-        np.testing.assert_allclose(lite_scores, scores, atol=TOLERANCE[quantization])
+        size = max(1.0, float(np.abs(scores).max()))
+        tolerance = TOLERANCE[quantization] * size
+        np.testing.assert_allclose(lite_scores, scores, atol=tolerance)
         if quantization == "FLOAT32":
             np.testing.assert_array_equal(lite_ids, ids)
         else:
@@ -263,6 +293,27 @@ def test_saved_model_agrees_with_the_trained_one(
     expected[list(out[seen])] = -np.inf
     np.testing.assert_array_equal(ids, np.argsort(-expected, kind="stable")[:10])
     np.testing.assert_allclose(scores, expected[ids], atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_what_is_ranked_again_is_the_trained_models(
+    devices: dict[str, Device], encoder: str
+) -> None:
+    """The 20 best by similarity, in the ranking head's order."""
+    device = devices[f"{encoder}-deep"]
+    inputs = history(device.config, [5, 9, 33], [2, 3])
+    ids, scores = device.saved_answer(inputs)
+    model = device.model
+    contexts = model.encode(inputs)
+    items = model.label_encoder.catalogue()
+    similar = model.similarity(contexts, items).numpy()[0]
+    similar[[0, 1, 17, 5, 9, 33, 40, 41]] = -np.inf
+    best = np.argsort(-similar, kind="stable")[:20]
+    again = model.rank(contexts, tf.gather(items, best[np.newaxis])).numpy()[0]
+    order = np.argsort(-again, kind="stable")[:10]
+    np.testing.assert_array_equal(ids, best[order])
+    np.testing.assert_allclose(scores, again[order], atol=1e-4)
+    assert (order != np.arange(10)).any()
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -314,12 +365,12 @@ def test_names_survive_and_tell_the_inputs_apart(devices: dict[str, Device]) -> 
     assert np.abs(device.tflite_answer(swapped)[1] - scores).max() > 1e-3
 
 
-@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("variant", [*SEEN, "deep"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_signature_and_operators(
-    devices: dict[str, Device], encoder: str, seen: str
+    devices: dict[str, Device], encoder: str, variant: str
 ) -> None:
-    device = devices[f"{encoder}-{seen}"]
+    device = devices[f"{encoder}-{variant}"]
     inputs = {
         name: (tuple(d["shape"]), d["dtype"])
         for name, d in device.runner().get_input_details().items()
@@ -330,7 +381,7 @@ def test_signature_and_operators(
         "context_movie_genre": ((1, 8), np.int32),
         "user_age": ((1, 1), np.int32),
     }
-    if seen == "TIMELINE":
+    if variant in ("TIMELINE", "deep"):
         expected["seen_movie_id"] = ((1, SEEN_LENGTH), np.int32)
     assert inputs == expected
     interpreter = Interpreter(device.tflite["FLOAT32"])
@@ -355,8 +406,9 @@ def test_seen_items_come_last_and_padding_never(devices: dict[str, Device]) -> N
     assert (scores.numpy()[0, :-4] > -1e6).all()
 
 
-def test_ranks_of_the_recommender(devices: dict[str, Device]) -> None:
-    device = devices["CNN-TIMELINE"]
+@pytest.mark.parametrize("variant", ["TIMELINE", "deep"])
+def test_ranks_of_the_recommender(devices: dict[str, Device], variant: str) -> None:
+    device = devices[f"CNN-{variant}"]
     inputs = model_inputs(device.config)
     recommender = Recommender(device.model, device.config, inputs)
     columns = {

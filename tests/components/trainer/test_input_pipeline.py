@@ -60,7 +60,9 @@ def example(number: int) -> bytes:
 
 
 def read(files: list[str], limit: int, seen: bool = True) -> ExampleSet:
-    columns = input_pipeline.model_columns(config(), 30, seen)
+    settings = config()
+    settings.model.seen = pb.TIMELINE if seen else pb.KEPT
+    columns = input_pipeline.eval_columns(settings, 30)
     return input_pipeline.read_examples(files, columns, limit, "train")
 
 

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.context_encoder import ContextEncoder, make_encoder
+from components.trainer.context_encoder import (
+    ContextEncoder,
+    encoding_width,
+    make_encoder,
+)
+from components.trainer.cross_layer import CrossLayer
 from components.trainer.dot_product_similarity import DotProductSimilarity
 from components.trainer.encoders.bow import BowEncoder
 from components.trainer.encoders.cnn import CnnEncoder
@@ -16,6 +21,7 @@ from components.trainer.encoders.lstm import LstmEncoder
 from components.trainer.encoders.transformer import TransformerEncoder, distance_buckets
 from components.trainer.feature_group_embedding import FeatureGroupEmbedding, Scaling
 from components.trainer.label_encoder import LabelEncoder
+from components.trainer.pair_head import PairHead
 from components.trainer.recommendation_model import ModelInputs, RecommendationModel
 from configs import recommender_pb2 as pb
 
@@ -143,10 +149,14 @@ def test_cnn_equals_a_convolution_by_hand() -> None:
     values = np.array([[[1.0], [2.0], [9.0]]], np.float32)
     mask = np.array([[1.0, 1.0, 0.0]], np.float32)
     encode(values, mask)
-    # Kernel [step, channel, filter]: 1 of this step, 3 of the next, 10 if it is real.
-    encode.set_weights([np.array([[[1.0], [0.0]], [[3.0], [10.0]]]), np.array([0.5])])
-    # Step 1: 1 + 3 * 2 + 10 + 0.5; step 2: 2 + 0.5, for behind it is padding.
+    # Kernel [step, channel, filter]: 1 of the step before, 10 if there is one, and 3 of
+    # this one.
+    encode.set_weights([np.array([[[1.0], [10.0]], [[3.0], [0.0]]]), np.array([0.5])])
+    # Step 1: 3 * 1 + 0.5, for before it is nothing; step 2: 1 + 10 + 3 * 2 + 0.5.
     np.testing.assert_allclose(encode(values, mask), [[17.5]])
+    np.testing.assert_allclose(
+        encode(values, mask, every_step=True), [[[3.5], [17.5], [17.5]]]
+    )
 
 
 def test_cnn_needs_a_convolution() -> None:
@@ -300,6 +310,61 @@ def test_encoder_shapes(kind: int, length: int) -> None:
     assert encoded.dtype == tf.float32
 
 
+DEEP = pb.ModelConfig(
+    bow_layer_dims=[6, 5],
+    conv_num_filter_ratios=[2, 3],
+    conv_kernel_size=2,
+    lstm_num_units=5,
+    lstm_num_layers=2,
+    gru_num_units=6,
+    gru_num_layers=3,
+    transformer_num_units=8,
+    transformer_num_layers=2,
+    dropout=0.5,
+    layer_norm=True,
+)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, DEEP], ids=["plain", "deep"])
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_step_is_the_encoding_of_what_came_up_to_it(
+    kind: int, sizes: pb.ModelConfig
+) -> None:
+    """In training nothing of a target's own future may be seen."""
+    values = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
+    mask = np.ones((2, 9), np.float32)
+    mask[1, 6:] = 0
+    encode = make_encoder(kind, 4, sizes, "encoder")
+    encode(values, mask)
+    randomized(encode, values)
+    every = encode(values, mask, every_step=True)
+    assert every.shape == (2, 9, encoding_width(kind, 4, sizes))
+    for row, step in [(0, 0), (0, 3), (0, 8), (1, 4), (1, 5)]:
+        until = mask * (np.arange(9) <= step)
+        expected = encode(values, until.astype(np.float32))[row]
+        np.testing.assert_allclose(every[row, step], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_dropout_is_for_training_alone(kind: int) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
+    mask = np.ones((2, 9), np.float32)
+    encode = make_encoder(kind, 4, DEEP, "encoder")
+    np.testing.assert_array_equal(encode(values, mask), encode(values, mask))
+    first, second = (encode(values, mask, training=True) for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_depth_adds_layers(kind: int) -> None:
+    def number(sizes: pb.ModelConfig) -> int:
+        encode = make_encoder(kind, 4, sizes, "encoder")
+        encode(np.ones((1, 3, 4), np.float32), np.ones((1, 3), np.float32))
+        return len(encode.weights)
+
+    assert number(DEEP) > number(pb.ModelConfig(conv_num_filter_ratios=[2]))
+
+
 def test_unknown_encoder_is_an_error() -> None:
     with pytest.raises(ValueError, match="Received: 99"):
         make_encoder(99, 4, SIZES, "encoder")
@@ -354,6 +419,83 @@ def test_sequence_encoders_see_the_order(kind: int) -> None:
     swapped = context(4)
     swapped["context_movie_id"][:, :2] = swapped["context_movie_id"][:, 1::-1]
     assert np.abs(first - encode(swapped)).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_context_of_every_step_ends_with_that_of_all(kind: int) -> None:
+    """With a user's features, crosses, normalization and hidden layers."""
+    length = 5
+    groups = [
+        group(
+            pb.Feature(feature_name="user_gender", embedding_dim=2, feature_length=1)
+        ),
+        group(ids_feature(length=length), rating_feature(length), encoder=kind),
+        group(ids_feature("context_movie_year", length), encoder=pb.BOW),
+    ]
+    rows = {"user_gender": 4, "context_movie_id": 20, "context_movie_year": 20}
+    sizes = pb.ModelConfig(
+        hidden_layer_dims=[6], cross_num_layers=2, cross_rank=3, layer_norm=True
+    )
+    encode = ContextEncoder(groups, rows, output_dim=7, model=sizes)
+    inputs = context(length) | {
+        "user_gender": np.array([[2], [3]]),
+        "context_movie_year": padded([[5, 9], [3, 4]], length, np.int32),
+    }
+    every = encode(inputs, every_step=True)
+    assert every.shape == (2, length, 7)
+    np.testing.assert_allclose(every[:, 1], encode(inputs), atol=1e-5)
+    first = {
+        name: values * (np.arange(length) < 1) if values.shape[1] == length else values
+        for name, values in inputs.items()
+    }
+    np.testing.assert_allclose(every[:, 0], encode(first), atol=1e-5)
+
+
+def test_context_has_dropout_in_training_alone() -> None:
+    sizes = pb.ModelConfig(dropout=0.5)
+    encode = ContextEncoder(
+        [group(ids_feature())], {"context_movie_id": 20}, output_dim=7, model=sizes
+    )
+    inputs = {"context_movie_id": np.array([[5, 9, 3, 4]])}
+    np.testing.assert_array_equal(encode(inputs), encode(inputs))
+    assert np.abs(encode(inputs, training=True) - encode(inputs)).max() > 1e-3
+
+
+# CrossLayer and PairHead
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5), (2, 3, 5)])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_cross_layer_by_hand(rank: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    first, values = rng.normal(size=(2, *shape)).astype(np.float32)
+    batch = first.reshape(-1, 5)[:1] if len(shape) == 1 else first
+    cross = CrossLayer(width=5, rank=rank)
+    cross(batch, batch)
+    for weight in cross.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    *matrices, bias = (w.numpy() for w in cross.weights)
+    product = matrices[0] if rank == 0 else matrices[0] @ matrices[1]
+    expected = first * (values @ product + bias) + values
+    found = cross(np.atleast_2d(first), np.atleast_2d(values))
+    np.testing.assert_allclose(found, np.atleast_2d(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_pair_head_is_zero_untrained_and_the_same_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    contexts = rng.normal(size=(2, 4)).astype(np.float32)
+    items = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    head = PairHead(width=4, layer_dims=[32], rank=2)
+    np.testing.assert_array_equal(head(contexts, items), np.zeros((2, 3)))
+    for weight in head.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    together = head(contexts, items)
+    for item in range(3):
+        one = head(contexts, items[:, item])
+        np.testing.assert_allclose(together[:, item], one, rtol=1e-5)
+    # It tells a context and an item apart.
+    swapped = head(contexts[::-1], contexts)
+    assert np.abs(head(contexts, contexts[::-1]) - swapped).max() > 1e-3
 
 
 def test_projection_is_linear() -> None:
@@ -479,3 +621,60 @@ def test_swapping_features_of_a_group_changes_the_scores() -> None:
         "context_movie_rating": inputs["context_movie_id"].astype(np.float32),
     }
     assert np.abs(first - model(swapped)).max() > 1e-4
+
+
+def test_tied_embeddings_are_one_table() -> None:
+    config = pb.RecommenderConfig()
+    config.input.activity_feature_groups.append(group(ids_feature()))
+    config.input.label_feature.CopyFrom(ids_feature("label_movie_id", 1))
+    rows = {"context_movie_id": 20, "label_movie_id": 20}
+    inputs = ModelInputs(rows, np.arange(20) > 1)
+    own = RecommendationModel(config, inputs)
+    own(context(4))
+    config.input.tie_item_embeddings = True
+    tied = RecommendationModel(config, inputs)
+    tied(context(4))
+    assert own.count_params() - tied.count_params() == 20 * 3
+    table = tied.context_encoder.table("context_movie_id")
+    table.assign(np.arange(60.0).reshape(20, 3))
+    np.testing.assert_array_equal(tied.label_encoder.catalogue(), table)
+    with pytest.raises(KeyError, match="context_x"):
+        tied.context_encoder.table("context_x")
+
+
+def test_ranking_head_orders_what_scores_best_and_nothing_else() -> None:
+    config = pb.RecommenderConfig()
+    config.input.activity_feature_groups.append(group(ids_feature()))
+    config.input.label_feature.CopyFrom(ids_feature("label_movie_id", 1))
+    config.model.ranking_num_candidates = 3
+    rows = {"context_movie_id": 20, "label_movie_id": 20}
+    model = RecommendationModel(config, ModelInputs(rows, np.arange(20) > 1))
+    contexts, items = model.encode(context(4)), model.label_encoder.catalogue()
+    scores = model.similarity(contexts, items)
+    kept = np.tile(np.arange(20) > 1, (2, 1))
+    best = np.where(kept, scores, -np.inf).argsort(axis=1)[:, ::-1][:, :3]
+    untrained = model.rescore(contexts, items, scores, kept)
+    again = model.rank(contexts, tf.gather(items, best))
+    np.testing.assert_allclose(
+        again, np.take_along_axis(scores.numpy(), best, axis=1), atol=1e-6
+    )
+    assert (untrained.numpy().argsort(axis=1)[:, ::-1][:, :3] == best).all()
+    for weight in model.ranking_head.weights:
+        weight.assign(np.random.default_rng(3).normal(size=weight.shape))
+    found = model.rescore(contexts, items, scores, kept).numpy()
+    assert (np.sort(found.argsort(axis=1)[:, -3:]) == np.sort(best)).all()
+    np.testing.assert_allclose(
+        np.take_along_axis(found, best, axis=1),
+        model.rank(contexts, tf.gather(items, best)),
+        atol=1e-5,
+    )
+    assert model.num_ranked == 3
+
+
+def test_nothing_is_ranked_without_a_ranking_head() -> None:
+    model = recommendation_model()
+    contexts = model.encode(context(4))
+    scores = model.similarity(contexts, model.label_encoder.catalogue())
+    assert model.rescore(contexts, None, scores, None) is scores
+    with pytest.raises(ValueError, match="ranking_num_candidates"):
+        model.rank(contexts, scores)

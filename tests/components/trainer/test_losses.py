@@ -11,6 +11,7 @@ import tensorflow as tf
 from components.trainer import losses
 
 REAL = np.array([False, False, True, True, True])
+EVEN = np.zeros(5, np.float32)
 
 
 def test_global_softmax_by_hand() -> None:
@@ -41,7 +42,7 @@ def test_unknown_labels_count_nothing(unknown: int) -> None:
 def test_batch_softmax_by_hand_without_accidental_hits() -> None:
     labels = np.array([2, 3, 2])
     scores = np.log(np.array([[1.0, 3.0, 9.0], [2.0, 4.0, 6.0], [8.0, 1.0, 1.0]]))
-    loss = losses.batch_softmax(scores.astype(np.float32), labels, REAL)
+    loss = losses.batch_softmax(scores.astype(np.float32), labels, REAL, EVEN)
     # Columns 0 and 2 are the same item: neither is a negative for the other.
     expected = -(math.log(1 / 4) + math.log(4 / 12) + math.log(1 / 2)) / 3
     assert float(loss) == pytest.approx(expected, rel=1e-5)
@@ -49,16 +50,84 @@ def test_batch_softmax_by_hand_without_accidental_hits() -> None:
 
 def test_batch_softmax_leaves_unknown_labels_out_as_rows_and_columns() -> None:
     scores = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
-    whole = losses.batch_softmax(scores, np.array([2, 1, 4]), REAL)
+    whole = losses.batch_softmax(scores, np.array([2, 1, 4]), REAL, EVEN)
     kept = scores[np.ix_([0, 2], [0, 2])]
     assert float(whole) == pytest.approx(
-        float(losses.batch_softmax(kept, np.array([2, 4]), REAL)), rel=1e-5
+        float(losses.batch_softmax(kept, np.array([2, 4]), REAL, EVEN)), rel=1e-5
     )
 
 
-def test_plateaus() -> None:
-    counts = np.array([0, 0, 3, 1])
-    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert losses.global_plateau(counts) == pytest.approx(entropy)
-    uniform = np.ones(1000)
-    assert losses.batch_plateau(uniform, 64) == pytest.approx(math.log(64), abs=1e-2)
+def test_excluded_items_are_no_negatives_and_the_label_always_counts() -> None:
+    scores = np.log(np.array([[50.0, 60.0, 1.0, 2.0, 5.0]], np.float32))
+    excluded = np.array([[False, False, True, True, False]])
+    loss = losses.global_softmax(scores, np.array([3]), REAL, excluded)
+    assert float(loss) == pytest.approx(-math.log(2 / 7), rel=1e-5)
+
+
+def test_label_smoothing_by_hand() -> None:
+    scores = np.log(np.array([[50.0, 60.0, 1.0, 2.0, 5.0]], np.float32))
+    shares = np.array([1.0, 2.0, 5.0]) / 8
+    target = np.array([0.1, 0.1, 0.1]) / 3 + np.array([0.0, 0.9, 0.0])
+    loss = losses.global_softmax(scores, np.array([3]), REAL, None, 0.1)
+    assert float(loss) == pytest.approx(-(target * np.log(shares)).sum(), rel=1e-5)
+    # Left-out items get no share of the target.
+    excluded = np.array([[False, False, True, False, False]])
+    loss = losses.global_softmax(scores, np.array([3]), REAL, excluded, 0.1)
+    expected = -0.95 * math.log(2 / 7) - 0.05 * math.log(5 / 7)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_batch_softmax_is_corrected_for_frequency() -> None:
+    """A model that knows popularity alone loses what an even choice loses."""
+    frequencies = np.array([1.0, 1.0, 0.7, 0.2, 0.1], np.float32)
+    labels = np.array([2, 3, 4])
+    scores = np.tile(np.log(frequencies[labels]), (3, 1)).astype(np.float32)
+    loss = losses.batch_softmax(scores, labels, REAL, np.log(frequencies))
+    assert float(loss) == pytest.approx(math.log(3), rel=1e-5)
+
+
+def test_batch_softmax_leaves_out_excluded_columns() -> None:
+    labels = np.array([2, 3])
+    scores = np.log(np.array([[1.0, 3.0], [2.0, 4.0]], np.float32))
+    excluded = np.array([[True, True], [False, False]])
+    loss = losses.batch_softmax(scores, labels, REAL, EVEN, excluded)
+    assert float(loss) == pytest.approx(-math.log(4 / 6) / 2, rel=1e-5)
+
+
+def test_sampled_softmax_by_hand() -> None:
+    loss = losses.sampled_softmax(
+        own=np.log(np.array([2.0], np.float32)),
+        others=np.log(np.array([[3.0, 8.0, 5.0]], np.float32)),
+        own_log_frequencies=np.log(np.array([0.5], np.float32)),
+        log_frequencies=np.log(np.array([1.0, 1.0, 0.25], np.float32)),
+        hits=np.array([[False, True, False]]),
+        counts=np.array([True]),
+    )
+    assert float(loss) == pytest.approx(-math.log(4 / (4 + 3 + 20)), rel=1e-5)
+
+
+def test_sampled_softmax_of_the_whole_catalogue_is_the_full_one() -> None:
+    scores = np.random.default_rng(2).normal(size=(4, 3)).astype(np.float32)
+    labels = np.array([0, 1, 2, 1])
+    full = losses.global_softmax(scores, labels, np.ones(3, bool))
+    zeros = np.zeros(3, np.float32)
+    sampled = losses.sampled_softmax(
+        scores[np.arange(4), labels],
+        scores,
+        zeros[labels],
+        zeros,
+        labels[:, None] == np.arange(3),
+        np.ones(4, bool),
+    )
+    assert float(sampled) == pytest.approx(float(full), rel=1e-5)
+
+
+def test_binary_cross_entropy_by_hand() -> None:
+    loss = losses.binary_cross_entropy(
+        own=np.array([0.0, 2.0, 9.0], np.float32),
+        others=np.array([1.0, 5.0, 9.0], np.float32),
+        hits=np.array([False, True, False]),
+        counts=np.array([True, True, False]),
+    )
+    first = math.log(2) + math.log(1 + math.e)
+    assert float(loss) == pytest.approx((first + math.log1p(math.exp(-2))) / 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,46 @@ def test_batch_metrics_by_hand() -> None:
     )
     alone = metrics.batch_metrics(np.array([1.0]), np.array([0.0]), [1], "eval")
     assert alone == {"batch_hr_1_eval": 1.0}
+
+
+# Five candidates, rows 2 to 6, with as many examples of train. What users choose has a
+# count of (4 + 1 + 1 + 0) / 4 = 1.5 in the mean: the last label is no candidate.
+COUNTS = np.array([0, 0, 4, 2, 1, 1, 0])
+TOP = np.array([[2, 3], [2, 4], [3, 2], [2, -1]])
+LABELS = np.array([2, 4, 5, 1])
+
+
+def test_coverage_is_the_share_of_candidates_in_any_list() -> None:
+    assert metrics.coverage(TOP, 5) == 3 / 5
+    assert metrics.coverage(TOP[:, :1], 5) == 2 / 5
+    assert metrics.coverage(np.full((3, 2), -1), 5) == 0
+
+
+def test_popularity_ratio_compares_lists_with_labels() -> None:
+    # By example (4 + 2) / 2, (4 + 1) / 2, (2 + 4) / 2, and 4 of one item alone.
+    mean = (3 + 2.5 + 3 + 4) / 4
+    assert metrics.popularity_ratio(TOP, LABELS, COUNTS) == pytest.approx(mean / 1.5)
+    # Answering what users choose is no bias.
+    own = LABELS[:, None]
+    assert metrics.popularity_ratio(own, LABELS, COUNTS) == 1
+    # An empty list is left out of the mean, and what is outside the table counts 0.
+    top, labels = np.array([[2, 3], [-1, -1]]), np.array([2, 99])
+    assert metrics.popularity_ratio(top, labels, COUNTS) == 3 / 2
+
+
+def test_popularity_ratio_without_anything_to_compare() -> None:
+    unseen, nothing = np.array([6]), np.array([[-1]])
+    assert math.isnan(metrics.popularity_ratio(TOP[:1], unseen, COUNTS))
+    assert math.isnan(metrics.popularity_ratio(nothing, LABELS[:1], COUNTS))
+
+
+def test_names_of_the_metrics_of_lists() -> None:
+    assert metrics.list_metrics(TOP, LABELS, 5, COUNTS, [1, 2], "eval") == {
+        "coverage_1_eval": 2 / 5,
+        "coverage_2_eval": 3 / 5,
+        "popularity_ratio_1_eval": pytest.approx((4 + 4 + 2 + 4) / 4 / 1.5),
+        "popularity_ratio_2_eval": pytest.approx(12.5 / 4 / 1.5),
+    }
+    assert metrics.list_metrics(TOP, LABELS, 5, None, [2], "test") == {
+        "coverage_2_test": 3 / 5
+    }

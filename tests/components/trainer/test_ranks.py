@@ -68,21 +68,19 @@ def test_excluded_rows(dtype: type) -> None:
     assert [np.flatnonzero(row).tolist() for row in found] == [[3, 5], [], [1, 6]]
 
 
-def test_top_items_of_candidates_only() -> None:
-    rows = np.array([2, 3, 5, 9], np.int32)
+def test_top_items() -> None:
     scores = np.array([[0.1, 0.4, 0.3, 0.2]], np.float32)
-    ids, values = ranks.top_items(scores, rows, 3)
-    np.testing.assert_array_equal(ids, [[3, 5, 9]])
+    places, values = ranks.top_items(scores, 3)
+    np.testing.assert_array_equal(places, [[1, 2, 3]])
     np.testing.assert_allclose(values, [[0.4, 0.3, 0.2]])
-    assert ids.dtype == np.int32
+    assert places.dtype == np.int32
 
 
-def test_excluded_items_come_last() -> None:
-    rows = np.array([2, 3, 5, 9], np.int32)
+def test_left_out_items_come_last() -> None:
     scores = np.array([[0.1, 0.4, 0.3, 0.2]], np.float32)
-    excluded = ranks.excluded_items(np.array([[3, 9]]), 10)
-    ids, values = ranks.top_items(scores, rows, 4, excluded)
-    np.testing.assert_array_equal(ids, [[5, 2, 3, 9]])
+    left_out = np.array([[False, True, False, True]])
+    places, values = ranks.top_items(scores, 4, left_out)
+    np.testing.assert_array_equal(places, [[2, 0, 1, 3]])
     assert values[0, 2] == values[0, 3] == ranks.FLOOR
 
 
@@ -109,3 +107,15 @@ def test_batch_ranks_are_not_behind_unknown_labels(unknown: int) -> None:
     found, others = ranks.batch_ranks(scores, labels, labels > 1)
     assert [found[0], found[2]] == [2, 1]
     assert [others[0], others[2]] == [1, 1]
+
+
+def test_items_that_are_ranked_again_come_before_all_others() -> None:
+    scores = np.array([[0.1, 0.4, 9.0, 0.2], [0.4, 0.3, 0.2, math.nan]], np.float32)
+    places = np.array([[1, 3], [0, 1]])
+    again = np.array([[-7.0, 2.0], [0.1, 0.2]], np.float32)
+    found = ranks.ranked_again(scores, places, again).numpy()
+    assert found[0].argsort()[::-1].tolist() == [3, 1, 2, 0]
+    np.testing.assert_allclose(found[0, [1, 3]], [-7.0, 2.0])
+    # What is no number stays none, and hides nobody's score.
+    assert math.isnan(found[1, 3])
+    np.testing.assert_allclose(found[1, :2], [0.1, 0.2])

@@ -53,6 +53,8 @@ SPEC = {
     "context_genre_length": tf.io.FixedLenFeature([1], tf.int64),
     "label_item": tf.io.FixedLenFeature([1], tf.int64),
     "seen_item": tf.io.VarLenFeature(tf.int64),
+    "user_id": tf.io.FixedLenFeature([1], tf.string),
+    "label_position": tf.io.FixedLenFeature([1], tf.int64),
     "unused": tf.io.FixedLenFeature([1], tf.string),
 }
 
@@ -81,6 +83,8 @@ def example(
         "context_genre_length": [len(genres)],
         "label_item": [label],
         "seen_item": seen or [],
+        "user_id": [b"ann"],
+        "label_position": [len(items)],
         "unused": [b"x"],
     }
 

@@ -1,0 +1,1 @@
+"""Tuning: which values of some fields train the best model, judged on eval."""
