@@ -391,6 +391,8 @@ def main(
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore", FutureWarning)
+    # Keras counts the batches of a dataset in its first pass, and wonders at its end.
+    warnings.filterwarnings("ignore", "Your input ran out of data")
     lines = [*overrides, *SAME, f"train.batch_size={batch_size}"]
     try:
         config = load_config(config_path, lines)

@@ -158,6 +158,18 @@ def validate_config(config: pb.RecommenderConfig) -> None:
         )
 
 
+def validate_training(config: pb.RecommenderConfig) -> None:
+    """Checks the parts that a training depends on, and no others.
+
+    Raises:
+      UserError: naming the field's path, the value and what is allowed.
+    """
+    check_ranges(config, "")
+    _check_input(config)
+    _check_model(config)
+    _check_train(config)
+
+
 def explain_config() -> list[tuple[str, str, str]]:
     """Path, default and range of every knob, in the order of the proto."""
     return list(_explain(pb.RecommenderConfig.DESCRIPTOR, ""))
@@ -358,6 +370,8 @@ def _check_input(config: pb.RecommenderConfig) -> None:
         raise _error("input", "no feature groups", "at least one feature group")
     if not config.input.HasField("label_feature"):
         raise _error("input.label_feature", "nothing", "the feature to predict")
+    if config.input.HasField("label_value_feature"):
+        _check_value(config)
     for path, feature in _features(config):
         _check_feature(path, feature)
     for path, group in _groups(config):
@@ -721,8 +735,9 @@ def _check_train(config: pb.RecommenderConfig) -> None:
         raise _error("train.label_smoothing", train.label_smoothing, expected)
     if train.targets == pb.EVERY_POSITION:
         _check_every_position(config)
-    if train.value_loss_weight:
-        _check_value(config)
+    if train.value_loss_weight and not config.input.HasField("label_value_feature"):
+        expected = "a feature, since train.value_loss_weight is set"
+        raise _error("input.label_value_feature", "nothing", expected)
 
 
 def _check_every_position(config: pb.RecommenderConfig) -> None:
@@ -748,8 +763,6 @@ def _check_every_position(config: pb.RecommenderConfig) -> None:
 
 def _check_value(config: pb.RecommenderConfig) -> None:
     path, value = "input.label_value_feature", config.input.label_value_feature
-    if not config.input.HasField("label_value_feature"):
-        raise _error(path, "nothing", "a feature, since train.value_loss_weight is set")
     if not value.feature_name.startswith(features.LABEL):
         raise _error(f"{path}.feature_name", value.feature_name, "label_<field>")
     if value.feature_type != pb.FLOAT:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs import recommender_pb2 as pb
-from configs.loader import apply_override, validate_config
+from configs.loader import apply_override, validate_training
 
 
 def tuned_config(
@@ -26,5 +26,5 @@ def tuned_config(
     for field, value in values.items():
         apply_override(result, f"{field}={value}")
     result.ClearField("tune")
-    validate_config(result)
+    validate_training(result)
     return result

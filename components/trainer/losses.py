@@ -42,6 +42,7 @@ def global_softmax(
 def batch_softmax(
     scores: tf.Tensor,
     labels: tf.Tensor,
+    items: tf.Tensor,
     candidates: tf.Tensor,
     log_frequencies: tf.Tensor,
     excluded: tf.Tensor | None = None,
@@ -49,32 +50,33 @@ def batch_softmax(
 ) -> tf.Tensor:
     """Softmax cross-entropy over the labels of the batch.
 
-    From each score the logarithm of how often its item is a label is subtracted: else
-    frequent items would be negatives too often (Yi et al. 2019).
+    Each other label is a negative as often as it is one, but the label itself never is
+    (an accidental hit). From each score the logarithm of how often its item is a label
+    is subtracted: else frequent items would be negatives too often (Yi et al. 2019).
 
     Args:
-      scores: float32 [batch, batch], of context i (row) and label j (column).
-      labels: int32 or int64 [batch]; another column with the same label is no
-        negative (an accidental hit).
-      candidates: bool [rows], the real items; columns of others are no negatives, and
-        their rows count nothing.
+      scores: float32 [batch, n], of context i (row) and item j (column).
+      labels: int32 or int64 [batch].
+      items: int32 or int64 [n], the distinct labels of the batch.
+      candidates: bool [rows], the real items; the others are no negatives, and labels
+        among the others count nothing.
       log_frequencies: float32 [rows], of each item among the labels.
-      excluded: bool [batch, batch], columns that are no negatives.
+      excluded: bool [batch, n], items that are no negatives.
       label_smoothing: see `global_softmax`.
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.
     """
-    size = tf.shape(labels)[0]
-    counts = tf.gather(candidates, labels)  # [batch]
-    hit = labels[:, tf.newaxis] == labels[tf.newaxis]
-    negative = tf.logical_and(counts[tf.newaxis], tf.logical_not(hit))
+    own = labels[:, tf.newaxis] == items[tf.newaxis]  # [batch, n]
+    times = tf.reduce_sum(tf.cast(own, scores.dtype), axis=0, keepdims=True)
+    scores += tf.where(own, tf.zeros_like(scores), tf.math.log(times))
+    scores -= tf.gather(log_frequencies, items)[tf.newaxis]
+    kept = tf.gather(candidates, items)[tf.newaxis]
     if excluded is not None:
-        negative = tf.logical_and(negative, tf.logical_not(excluded))
-    kept = tf.logical_or(negative, tf.eye(size, dtype=tf.bool))
-    scores -= tf.gather(log_frequencies, labels)[tf.newaxis]
-    losses = softmax_losses(scores, tf.range(size), kept, label_smoothing)
-    return mean_of(losses, counts)
+        kept = tf.logical_and(kept, tf.logical_not(excluded))
+    place = tf.argmax(own, axis=1)
+    losses = softmax_losses(scores, place, tf.logical_or(kept, own), label_smoothing)
+    return mean_of(losses, tf.gather(candidates, labels))
 
 
 def sampled_softmax(

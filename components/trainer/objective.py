@@ -94,18 +94,14 @@ class Objective:
     def _batch_softmax(
         self, batch: Batch, targets: Targets, contexts: tf.Tensor
     ) -> tf.Tensor:
-        labels = targets.labels
-        distinct, place = tf.unique(labels)
-        scores = self._model.similarity(contexts, self._model.label_encoder(distinct))
-        excluded = self._excluded_among(batch, targets, distinct)
-        if excluded is not None:
-            excluded = tf.gather(excluded, place, axis=1)
+        items, _ = tf.unique(targets.labels)
         return losses.batch_softmax(
-            tf.gather(scores, place, axis=1),
-            labels,
+            self._model.similarity(contexts, self._model.label_encoder(items)),
+            targets.labels,
+            items,
             self._candidates,
             self._log_frequencies,
-            excluded,
+            self._excluded_among(batch, targets, items),
             self._smoothing,
         )
 

@@ -22,8 +22,8 @@ from configs.errors import UserError
 
 EVAL = "eval"
 
-# A hit rate this close to that of popularity alone means that little else was learned.
-_PLATEAU_SHARE = 1.05
+# So many standard errors above popularity alone may be chance.
+_CHANCE = 2.0
 
 
 class DivergedError(UserError):
@@ -58,17 +58,21 @@ class Fit:
       best: the one whose weights the model has.
       metric: the one that tells which epoch is the best.
       popularity: its value for popularity alone, whatever the context.
+      num_evaluated: examples that the metrics are means over.
     """
 
     epochs: list[Epoch]
     best: Epoch
     metric: str
     popularity: float
+    num_evaluated: int
 
     @property
     def on_plateau(self) -> bool:
-        """Whether the weights taken are hardly better than popularity alone."""
-        return self.best.metrics[self.metric] <= _PLATEAU_SHARE * self.popularity
+        """Whether the weights taken are no better than popularity, but for chance."""
+        variance = self.popularity * (1.0 - self.popularity) / self.num_evaluated
+        better = self.best.metrics[self.metric] - self.popularity
+        return better <= _CHANCE * math.sqrt(variance)
 
 
 def fit(
@@ -133,17 +137,11 @@ def fit(
     assert best is not None  # num_epochs is at least 1.
     if best_weights:
         model.set_weights(best_weights)
-    popularity = _rank_by(
-        lambda batch: tf.repeat(
-            tf.constant(train.label_counts[np.newaxis], tf.float32),
-            tf.shape(batch[config.input.label_feature.feature_name])[0],
-            axis=0,
-        ),
-        config,
-        candidates,
-    )
-    of_popularity = _evaluate(popularity, config, candidates, evaluation)
-    return Fit(epochs, best, metric, of_popularity[metric])
+    popularity = _popularity(config, candidates, train, evaluation)[metric]
+    evaluated = evaluation.num_examples
+    if config.train.num_eval_steps:
+        evaluated = min(evaluated, batch_size * int(config.train.num_eval_steps))
+    return Fit(epochs, best, metric, popularity, evaluated)
 
 
 def steps_per_epoch(config: pb.RecommenderConfig, num_examples: int) -> int:
@@ -325,6 +323,23 @@ def _evaluate(
     if known.any():
         result |= metrics.batch_metrics(in_batch[known], others[known], top_k, EVAL)
     return result
+
+
+def _popularity(
+    config: pb.RecommenderConfig,
+    candidates: np.ndarray,
+    train: ExampleSet,
+    evaluation: ExampleSet,
+) -> dict[str, float]:
+    """Metrics of how often items are labels of train, whatever the context."""
+    name = config.input.label_feature.feature_name
+    counts = tf.constant(train.label_counts[np.newaxis], tf.float32)
+    rank = _rank_by(
+        lambda batch: tf.repeat(counts, tf.shape(batch[name])[0], axis=0),
+        config,
+        candidates,
+    )
+    return _evaluate(rank, config, candidates, evaluation)
 
 
 def _rank_function(

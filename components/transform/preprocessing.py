@@ -71,9 +71,10 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
       Per feature of the configuration: int64 ids ``[batch, length]``, 0 where padded,
       or float32 ``[batch, length]``; ``context_length`` and ``label_position``
       int64 and ``user_id`` string ``[batch, 1]``; ``seen_<item>`` sparse int64 ids;
-      per scaled FLOAT feature ``<name>_offset`` and ``<name>_scale`` float32 ``[batch, 1]``; per FLOAT feature with ``num_buckets``
-      ``<name>_boundaries`` float32 ``[batch, num_buckets - 1]``; per INT feature
-      without a vocabulary ``<name>_min`` and ``<name>_max`` int64 ``[batch, 1]``. The
+      per scaled FLOAT feature ``<name>_offset`` and ``<name>_scale`` float32 ``[batch,
+      1]``; per FLOAT feature with ``num_buckets`` ``<name>_boundaries`` float32
+      ``[batch, num_buckets - 1]``; per INT feature without a vocabulary ``<name>_min``
+      and ``<name>_max`` int64 ``[batch, 1]``. The
       last five are the same in every row: this is how analyzed numbers reach the
       trainer.
     """

@@ -60,6 +60,7 @@ class TrainingTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self._config = config
         self._files = files
         self._metric = stopping_metric(config)
+        self._failure: UserError | None = None
         kinds = {
             pb.RANDOM_SEARCH: oracles.RandomSearchOracle,
             pb.BAYESIAN_OPTIMIZATION: oracles.BayesianOptimizationOracle,
@@ -92,6 +93,7 @@ class TrainingTuner(keras_tuner.engine.base_tuner.BaseTuner):
                 export=False,
             )
         except UserError as error:
+            self._failure = error
             print(f"trial {trial.trial_id}  {_text(values)}: {error}")
             raise errors.FailedTrialError(str(error)) from error
         metrics = result.fit.best.metrics
@@ -101,6 +103,21 @@ class TrainingTuner(keras_tuner.engine.base_tuner.BaseTuner):
             f"{result.fit.best.number}"
         )
         return {self._metric: metrics[self._metric]}
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs all trials.
+
+        Raises:
+          UserError: if too many trials in a row failed, with the last one's mistake.
+        """
+        try:
+            super().search(*fit_args, **fit_kwargs)
+        except RuntimeError as error:
+            if self._failure is None:
+                raise
+            raise UserError(
+                f"tune: too many trials in a row failed, the last with: {self._failure}"
+            ) from error
 
     def search_space_summary(self, extended: bool = False) -> None:
         """Tells what is tuned, in a line."""

@@ -21,6 +21,7 @@ COMMANDS = (
     "validate-config",
     "download",
     "experiment",
+    "graph",
     "kubeflow",
 )
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "tensorflow_transform", "numpy"}
@@ -105,6 +106,8 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...]) -> None:
         ),
         ("experiment", "absent.pbtxt", "--data", "data/sample"),
         ("experiment", "configs/experiments/encoders.pbtxt", "--data", "absent"),
+        ("graph", "--config", "configs/sample.pbtxt", "--output", "data"),
+        ("graph", "--config", "configs/sample.pbtxt", "--output", "setup.py/a.png"),
     ],
     ids=[
         "config",
@@ -114,6 +117,8 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...]) -> None:
         "checkpoint",
         "grid",
         "data of a grid",
+        "picture of another format",
+        "picture in a file",
     ],
 )
 def test_a_mistake_is_told_before_anything_heavy_is_imported(

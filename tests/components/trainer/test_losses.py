@@ -40,20 +40,21 @@ def test_unknown_labels_count_nothing(unknown: int) -> None:
 
 
 def test_batch_softmax_by_hand_without_accidental_hits() -> None:
-    labels = np.array([2, 3, 2])
-    scores = np.log(np.array([[1.0, 3.0, 9.0], [2.0, 4.0, 6.0], [8.0, 1.0, 1.0]]))
-    loss = losses.batch_softmax(scores.astype(np.float32), labels, REAL, EVEN)
-    # Columns 0 and 2 are the same item: neither is a negative for the other.
-    expected = -(math.log(1 / 4) + math.log(4 / 12) + math.log(1 / 2)) / 3
+    labels, items = np.array([2, 3, 2]), np.array([2, 3])
+    scores = np.log(np.array([[1.0, 3.0], [2.0, 4.0], [8.0, 1.0]], np.float32))
+    loss = losses.batch_softmax(scores, labels, items, REAL, EVEN)
+    # Item 2 is twice a negative of the second label, and never one of its own two.
+    expected = -(math.log(1 / 4) + math.log(4 / 8) + math.log(8 / 9)) / 3
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_batch_softmax_leaves_unknown_labels_out_as_rows_and_columns() -> None:
     scores = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
-    whole = losses.batch_softmax(scores, np.array([2, 1, 4]), REAL, EVEN)
-    kept = scores[np.ix_([0, 2], [0, 2])]
+    labels = np.array([2, 1, 4])
+    whole = losses.batch_softmax(scores, labels, labels, REAL, EVEN)
+    kept, labels = scores[np.ix_([0, 2], [0, 2])], labels[[0, 2]]
     assert float(whole) == pytest.approx(
-        float(losses.batch_softmax(kept, np.array([2, 4]), REAL, EVEN)), rel=1e-5
+        float(losses.batch_softmax(kept, labels, labels, REAL, EVEN)), rel=1e-5
     )
 
 
@@ -82,7 +83,7 @@ def test_batch_softmax_is_corrected_for_frequency() -> None:
     frequencies = np.array([1.0, 1.0, 0.7, 0.2, 0.1], np.float32)
     labels = np.array([2, 3, 4])
     scores = np.tile(np.log(frequencies[labels]), (3, 1)).astype(np.float32)
-    loss = losses.batch_softmax(scores, labels, REAL, np.log(frequencies))
+    loss = losses.batch_softmax(scores, labels, labels, REAL, np.log(frequencies))
     assert float(loss) == pytest.approx(math.log(3), rel=1e-5)
 
 
@@ -90,7 +91,7 @@ def test_batch_softmax_leaves_out_excluded_columns() -> None:
     labels = np.array([2, 3])
     scores = np.log(np.array([[1.0, 3.0], [2.0, 4.0]], np.float32))
     excluded = np.array([[True, True], [False, False]])
-    loss = losses.batch_softmax(scores, labels, REAL, EVEN, excluded)
+    loss = losses.batch_softmax(scores, labels, labels, REAL, EVEN, excluded)
     assert float(loss) == pytest.approx(-math.log(4 / 6) / 2, rel=1e-5)
 
 

@@ -31,6 +31,7 @@ from components.transform.vocabularies import vocabulary_terms
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from configs.loader import config_to_text, validate_config
+from tests.components.trainer.conftest import LENGTH, NUM_ITEMS, timelines
 
 # Loads the model in a process of its own, by both loaders, and prints what it answers.
 LOAD = """
@@ -373,6 +374,7 @@ def test_run_fn_finds_the_catalogue_beside_train(
             serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
             model_run_dir=str(tmp_path / "run"),
             custom_config={"config": config_to_text(config), "code_digest": "x"},
+            hyperparameters={"values": {"train.batch_size": 32}},
         )
     )
     assert capsys.readouterr().out.startswith("epoch 1/1  loss ")
@@ -473,6 +475,63 @@ def test_what_transform_analyzed_reaches_the_model(vocabulary_world) -> None:
     rating = found.scalings["context_movie_rating"]
     assert 2.5 < rating.offset < 3.5
     assert rating.scale == pytest.approx(1 / np.sqrt(2), rel=0.05)
+
+
+def test_values_that_no_step_is_known_of_have_no_every_position(
+    vocabulary_world, tmp_path: Path
+) -> None:
+    """Genres one after the other, even if there are as many as steps."""
+    config = copy(vocabulary_world.config)
+    config.train.targets = pb.EVERY_POSITION
+    config.input.activity_feature_groups[1].features[0].feature_length = LENGTH
+    with pytest.raises(UserError, match=r"EVERY_POSITION.*context_movie_genre"):
+        train(vocabulary_world, config, tmp_path)
+
+
+def test_histories_beyond_the_devices_are_counted(
+    vocabulary_world, tmp_path: Path
+) -> None:
+    config = copy(vocabulary_world.config)
+    config.train.num_epochs = 1
+    config.model.max_seen_length = 10
+    lines: list[str] = []
+    train(vocabulary_world, config, tmp_path, report=lines.append)
+    long = sum(len(line) - 2 > 10 for line in timelines())
+    assert 0 < long < 40
+    assert f"warning: {long} of 40 eval examples have more than 10 earlier" in lines[-1]
+    assert "model.max_seen_length" in lines[-1]
+
+
+@pytest.mark.parametrize("limit", [10**9, 0])
+@pytest.mark.parametrize("seen", ["CONTEXT", "TIMELINE"])
+@pytest.mark.parametrize("targets", pb.Targets.keys())
+def test_seen_items_are_left_out_of_the_loss_in_memory_and_streamed(
+    vocabulary_world, tmp_path: Path, targets: str, seen: str, limit: int
+) -> None:
+    """A user never comes back to an item, so that leaving them out lowers the loss."""
+    config = copy(vocabulary_world.config)
+    del config.input.activity_feature_groups[1]
+    config.model.seen = pb.Seen.Value(seen)
+    config.train.targets = pb.Targets.Value(targets)
+    config.train.num_epochs = 1
+    config.train.learning_rate = 1e-9
+    config.train.max_in_memory_bytes = limit
+    kept = train(vocabulary_world, config, tmp_path / "kept", export=False)
+    config.train.leave_out_seen = True
+    left_out = train(vocabulary_world, config, tmp_path / "left_out", export=False)
+    # Untrained, all items score about alike: 30 of them, or those that are left.
+    assert kept.fit.best.loss == pytest.approx(np.log(NUM_ITEMS), abs=0.3)
+    expected = []
+    for line in timelines():
+        for place in range(1, len(line) - 2):
+            before = line[:place] if seen == "TIMELINE" else line[:place][-LENGTH:]
+            expected.append(np.log(NUM_ITEMS - len(set(before) - {line[place]})))
+    difference = kept.fit.best.loss - left_out.fit.best.loss
+    if targets == "LABEL":
+        expected_difference = np.log(NUM_ITEMS) - np.mean(expected)
+        assert difference == pytest.approx(expected_difference, abs=0.04)
+    else:
+        assert difference > 0.05
 
 
 def test_empty_catalogue_is_a_user_error(vocabulary_world, tmp_path: Path) -> None:

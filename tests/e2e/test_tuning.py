@@ -1,0 +1,70 @@
+"""A pipeline that tunes: its choice is trained and becomes a configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from configs.loader import load_config
+from tests.e2e.commands import TINY_CONFIG, Command, pocketrec
+
+pytestmark = pytest.mark.e2e
+
+TUNE = """
+tune {
+  num_trials: 3
+  strategy: BAYESIAN_OPTIMIZATION
+  fields { field: "train.learning_rate" min_value: 0.001 max_value: 0.05
+           logarithmic: true }
+  fields { field: "input.activity_feature_groups.0.encoder_type"
+           values: "BOW" values: "GRU" }
+}
+"""
+
+
+def test_tuning(tmp_path: Path, tiny_data: Path) -> None:
+    config = tmp_path / "config.pbtxt"
+    config.write_text(TINY_CONFIG + TUNE)
+    output = tmp_path / "out"
+
+    def run(*arguments: str | Path) -> Command:
+        where = ("--data", tiny_data, "--output", output)
+        done = pocketrec("run", *where, *arguments)
+        assert done.code == 0, done.out + done.err
+        assert done.err == ""
+        return done
+
+    first = run("--config", config)
+    trials = re.findall(
+        r"^trial (\d)/3  train.learning_rate=(\S+)  \S+encoder_type=(BOW|GRU): "
+        r"hr_10_eval (\S+) in epoch \d$",
+        first.out,
+        re.MULTILINE,
+    )
+    assert [trial[0] for trial in trials] == ["0", "1", "2"]
+    best = max(trials, key=lambda trial: float(trial[3]))
+    tuned = output / "tuned.pbtxt"
+    assert f"written to {tuned}" in first.out
+    found = load_config(tuned)
+    assert found.train.learning_rate == pytest.approx(float(best[1]), rel=1e-4)
+    assert not found.HasField("tune")
+
+    # The Trainer trained with the choice: the tuned configuration gives the same model.
+    (history,) = output.glob("artifacts/Trainer/**/history.json")
+    by_tuner = json.loads(history.read_text())
+    alone = tmp_path / "alone"
+    done = pocketrec("run", "--config", tuned, "--data", tiny_data, "--output", alone)
+    assert done.code == 0, done.out + done.err
+    (history,) = alone.glob("artifacts/Trainer/**/history.json")
+    by_itself = json.loads(history.read_text())
+    assert [epoch["loss"] for epoch in by_tuner["epochs"]] == [
+        epoch["loss"] for epoch in by_itself["epochs"]
+    ]
+
+    # A second run takes all from the cache.
+    again = run("--config", config)
+    assert re.search(r"Tuner  cached", again.out)
+    assert not re.search(r"^trial ", again.out, re.MULTILINE)
