@@ -16,12 +16,14 @@ OURS = ("components", "configs", "data", "pipeline", "pocketrec_device")
 RAISING = ("absl", "apache_beam")
 # Lines that native code writes straight to the terminal, where no logger sees them:
 # TensorFlow's probes for CUDA and oneDNN (before it reads TF_CPP_MIN_LOG_LEVEL), the
-# factories that a GPU build registers twice, LiteRT's delegates.
+# factories that a GPU build registers twice, which kernels oneDNN has for this CPU,
+# LiteRT's delegates.
 NATIVE_NOISE = (
     r"WARNING: All log messages before absl::InitializeLog\(\) is called",
     r"[IW][0-9]{4} [0-9:.]+ +[0-9]+ [^ ]+\.cc:[0-9]+\] ",
     r"(E[0-9]{4}|[0-9-]+ [0-9:.]+: E) .*\.cc:[0-9]+\] Unable to register cu[A-Z]+ ",
     r"(E[0-9]{4}|[0-9-]+ [0-9:.]+: E) .*\.cc:[0-9]+\] failed call to cuInit: ",
+    r"(E[0-9]{4}|[0-9-]+ [0-9:.]+: E) .*\.cc:[0-9]+\] oneDNN supports DT_",
     r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+: [IW] [^ ]+\.cc:[0-9]+\] ",
     r"INFO: (Created|Initialized) TensorFlow Lite ",
 )

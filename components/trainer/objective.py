@@ -202,19 +202,25 @@ class Objective:
         loss = tf.constant(0.0)
         if model.value_head is not None:
             value = batch[self._config.input.label_value_feature.feature_name]
-            error = tf.square(model.value_head(contexts, own) - value[:, 0])
+            predicted = model.value_head(contexts, own, training=True)
+            error = tf.square(predicted - value[:, 0])
             loss += train.value_loss_weight * losses.mean_of(error, counts)
         if model.ranking_head is not None:
-            loss += self._ranking_loss(batch, targets, contexts, own)
+            loss += self._ranking_loss(batch, targets, contexts)
         return loss
 
     def _ranking_loss(
-        self, batch: Batch, targets: Targets, contexts: tf.Tensor, own: tf.Tensor
+        self, batch: Batch, targets: Targets, contexts: tf.Tensor
     ) -> tf.Tensor:
-        """The ranking head's: the label among the items that score best."""
+        """The ranking head's: the label among the items that score best.
+
+        The towers are not moved by it: they would learn by heart the few items that it
+        looks at.
+        """
         model = self._model
-        catalogue = model.label_encoder.catalogue()
-        scores = tf.stop_gradient(model.similarity(contexts, catalogue))
+        contexts = tf.stop_gradient(contexts)
+        catalogue = tf.stop_gradient(model.label_encoder.catalogue())
+        scores = model.similarity(contexts, catalogue)
         columns = tf.range(model.num_rows)
         rivals = self._candidates[tf.newaxis]
         excluded = self._excluded(batch, targets, columns, model.num_rows)
@@ -225,14 +231,13 @@ class Objective:
         best, items = tf.math.top_k(
             tf.where(rivals, scores, tf.constant(ranks.FLOOR)), model.num_ranked
         )
-        among = tf.concat(
-            [own[:, tf.newaxis], tf.gather(catalogue, items)], axis=1
-        )  # [batch, 1 + candidates, width]
+        items = tf.concat([targets.labels[:, tf.newaxis], items], axis=1)
+        among = tf.gather(catalogue, items)  # [batch, 1 + candidates, width]
         kept = tf.concat(
             [tf.ones_like(best[:, :1], tf.bool), best > ranks.FLOOR], axis=1
         )
         found = losses.softmax_losses(
-            model.rank(contexts, among),
+            model.rank(contexts, among, training=True),
             tf.zeros_like(targets.labels),
             kept,
             self._smoothing,

@@ -23,7 +23,12 @@ class PairHead(keras.layers.Layer):
     """
 
     def __init__(
-        self, width: int, layer_dims: Sequence[int], rank: int = 0, **kwargs: object
+        self,
+        width: int,
+        layer_dims: Sequence[int],
+        rank: int = 0,
+        dropout: float = 0.0,
+        **kwargs: object,
     ) -> None:
         """Makes the layer.
 
@@ -31,6 +36,7 @@ class PairHead(keras.layers.Layer):
           width: of the vectors.
           layer_dims: widths of the Dense layers.
           rank: of the cross layer's matrix; 0 for a full one.
+          dropout: share of what each Dense layer gets that training sets to 0.
           **kwargs: of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
@@ -44,14 +50,18 @@ class PairHead(keras.layers.Layer):
             )
             for index, units in enumerate(layer_dims)
         ]
+        self._dropout = keras.layers.Dropout(dropout)
         self._number = keras.layers.Dense(1, kernel_initializer="zeros", name="number")
 
-    def call(self, contexts: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, contexts: tf.Tensor, items: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         """One number for each pair.
 
         Args:
           contexts: float32 [batch, width].
           items: float32 [batch, width], or [batch, n, width] for n items of each.
+          training: whether dropout applies.
 
         Returns:
           float32 [batch], or [batch, n].
@@ -61,5 +71,5 @@ class PairHead(keras.layers.Layer):
         first = tf.concat([contexts, items], axis=-1)
         values = self._cross(first, first)
         for layer in self._dense:
-            values = layer(values)
+            values = layer(self._dropout(values, training=training))
         return self._number(values)[..., 0]

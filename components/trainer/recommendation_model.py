@@ -108,12 +108,16 @@ class RecommendationModel(keras.Model):
         self.ranking_head: PairHead | None = None
         self.num_ranked = 0
         if config.model.ranking_num_candidates:
-            self.ranking_head = PairHead(width, dims, rank, name="ranking_head")
+            self.ranking_head = PairHead(
+                width, dims, rank, config.model.dropout, name="ranking_head"
+            )
             number = int(config.model.ranking_num_candidates)
             self.num_ranked = min(number, int(inputs.candidates.sum()))
         self.value_head: PairHead | None = None
         if config.train.value_loss_weight:
-            self.value_head = PairHead(width, dims, rank, name="value_head")
+            self.value_head = PairHead(
+                width, dims, rank, config.model.dropout, name="value_head"
+            )
 
     def _shared_table(self, config: pb.RecommenderConfig) -> keras.Variable | None:
         if not config.input.tie_item_embeddings:
@@ -159,12 +163,15 @@ class RecommendationModel(keras.Model):
             every_step=every_step,
         )
 
-    def rank(self, contexts: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+    def rank(
+        self, contexts: tf.Tensor, items: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         """Scores of some items for each context, the ranking head's included.
 
         Args:
           contexts: float32 [batch, embedding_dim].
           items: float32 [batch, n, embedding_dim], their vectors.
+          training: whether dropout applies.
 
         Returns:
           float32 [batch, n].
@@ -174,7 +181,8 @@ class RecommendationModel(keras.Model):
         """
         if self.ranking_head is None:
             raise ValueError("model.ranking_num_candidates is 0: nothing is ranked")
-        return self.similarity(contexts, items) + self.ranking_head(contexts, items)
+        correction = self.ranking_head(contexts, items, training=training)
+        return self.similarity(contexts, items) + correction
 
     def rescore(
         self, contexts: tf.Tensor, items: tf.Tensor, scores: tf.Tensor, kept: tf.Tensor

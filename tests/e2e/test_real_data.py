@@ -76,7 +76,7 @@ def check_recommendations(output: Path, *history: str) -> None:
 def test_movielens_100k(tmp_path: Path) -> None:
     out = run("movielens_100k.pbtxt", real_data("ml-100k"), tmp_path)
     assert "Examples: train 97,171, eval 943, test 943, catalogue 1,682" in out
-    assert "Vocabularies: movie_genre 19, movie_id 1,682" in out
+    assert "Vocabularies: movie_genre 19, movie_id 1,682, movie_year 72" in out
     items = read_items(tmp_path)
     assert len(items) == 1682
     assert items["50"]["title"] == "Star Wars (1977)"

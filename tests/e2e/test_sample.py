@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 CONFIG = ROOT / "configs" / "sample.pbtxt"
 EPOCHS = 3
-HR_10_OF_TFX_1_16 = 0.128
+HR_10_OF_TFX_1_16 = 0.172
 SET = ("--set", f"train.num_epochs={EPOCHS}", "--set", "eval.bounds.0.lower_bound=0.05")
 
 

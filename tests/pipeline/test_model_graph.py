@@ -13,16 +13,62 @@ from components.trainer.recommendation_model import ModelInputs
 from components.trainer.trainer import build_model
 from configs import features
 from configs import recommender_pb2 as pb
-from configs.loader import load_config
+from configs.loader import (
+    apply_override,
+    load_config,
+    parse_config,
+    validate_config,
+)
 from pipeline.cli import main
 from pipeline.model_graph import Graph, draw_graph, model_graph, positions
 
 ROOT = Path(__file__).parents[2]
 READY = sorted((ROOT / "configs").glob("*.pbtxt"))
-SAMPLE = ROOT / "configs" / "sample.pbtxt"
 PNG = b"\x89PNG\r\n\x1a\n"
 
-# Each changes the sample's model in another way.
+IDS = """
+name: "ids"
+input {
+  activity_feature_groups {
+    features { feature_name: "context_movie_id" feature_type: INT
+               vocab_name: "movie_id" embedding_dim: 32 feature_length: 10 }
+    encoder_type: LSTM
+  }
+  label_feature { feature_name: "label_movie_id" feature_type: INT
+                  vocab_name: "movie_id" embedding_dim: 32 }
+}
+model { lstm_num_units: 64 }
+eval { bounds { metric: "hr_10_test" lower_bound: 0.05 } }
+"""
+FEATURES = """
+name: "features"
+input {
+  global_feature_groups {
+    features { feature_name: "user_gender" embedding_dim: 4 }
+    features { feature_name: "user_occupation" embedding_dim: 4 }
+    encoder_type: BOW
+  }
+  activity_feature_groups {
+    features { feature_name: "context_movie_id" feature_type: INT
+               vocab_name: "movie_id" embedding_dim: 32 feature_length: 10 }
+    features { feature_name: "context_movie_rating" feature_type: FLOAT
+               feature_length: 10 scaling: Z_SCORE }
+    encoder_type: LSTM
+  }
+  activity_feature_groups {
+    features { feature_name: "context_movie_genre" embedding_dim: 8
+               feature_length: 30 }
+    encoder_type: BOW
+  }
+  label_feature { feature_name: "label_movie_id" feature_type: INT
+                  vocab_name: "movie_id" embedding_dim: 32 }
+  label_item_features { feature_name: "label_movie_genre" embedding_dim: 8
+                        feature_length: 6 }
+}
+model { lstm_num_units: 64 }
+eval { bounds { metric: "hr_10_test" lower_bound: 0.05 } }
+"""
+# Each changes the model with features in another way.
 VARIANTS = {
     "hidden layers": ("model.hidden_layer_dims=48,24",),
     "cross layers": ("model.cross_num_layers=2", "model.hidden_layer_dims=16"),
@@ -39,8 +85,16 @@ VARIANTS = {
 }
 
 
-def graph_of(*overrides: str, path: Path = SAMPLE) -> Graph:
-    return model_graph(load_config(path, overrides))
+def config_of(text: str, *overrides: str) -> pb.RecommenderConfig:
+    config = parse_config(text)
+    for override in overrides:
+        apply_override(config, override)
+    validate_config(config)
+    return config
+
+
+def graph_of(*overrides: str) -> Graph:
+    return model_graph(config_of(FEATURES, *overrides))
 
 
 def details(graph: Graph) -> dict[str, str]:
@@ -64,8 +118,8 @@ def test_the_features_are_those_of_the_configuration(path: Path) -> None:
     assert graph.name == config.name
 
 
-def test_the_nodes_of_the_id_based_sample() -> None:
-    graph = graph_of(path=ROOT / "configs" / "sample_id_based.pbtxt")
+def test_the_nodes_of_a_model_with_ids_alone() -> None:
+    graph = model_graph(config_of(IDS))
     assert [(node.title, node.detail) for node in graph.nodes] == [
         ("context_movie_id", "INT, 10 values"),
         ("embedding", "10 x 32"),
@@ -87,7 +141,7 @@ def test_the_nodes_of_the_id_based_sample() -> None:
 
 @pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
 def test_the_widths_are_those_of_the_model(overrides: tuple[str, ...]) -> None:
-    config = load_config(SAMPLE, overrides)
+    config = config_of(FEATURES, *overrides)
     rows = 9
     model = build_model(
         config,
@@ -135,7 +189,7 @@ def test_what_the_boxes_say() -> None:
 
 
 def test_buckets_and_aligned_features() -> None:
-    config = load_config(SAMPLE)
+    config = config_of(FEATURES)
     _, genres = config.input.activity_feature_groups
     genres.features[0].values_per_step = 3
     rating = config.input.activity_feature_groups[0].features[1]
@@ -151,7 +205,7 @@ def test_buckets_and_aligned_features() -> None:
 
 
 def test_an_item_without_an_id_and_with_several_features() -> None:
-    config = load_config(SAMPLE, VARIANTS["features alone"])
+    config = config_of(FEATURES, *VARIANTS["features alone"])
     config.input.label_item_features.add(
         feature_name="label_movie_year",
         feature_type=pb.INT,
@@ -200,7 +254,7 @@ def test_texts_fit_into_their_boxes() -> None:
     figure.canvas.draw()
     [axes] = figure.axes
     boxes = [patch.get_window_extent() for patch in axes.patches]
-    headings = {"sample", "context", "item"}
+    headings = {"features", "context", "item"}
     extents = []
     for text in axes.texts:
         if not text.get_text():
@@ -220,12 +274,14 @@ def test_texts_fit_into_their_boxes() -> None:
 
 
 def test_the_command_writes_a_picture(tmp_path: Path) -> None:
+    config = tmp_path / "config.pbtxt"
+    config.write_text(FEATURES)
     output = tmp_path / "new" / "model.png"
-    command = ["graph", "--config", str(SAMPLE), "--output", str(output), "--verbose"]
+    command = ["graph", "--config", str(config), "--output", str(output), "--verbose"]
     for _ in range(2):
         done = CliRunner().invoke(main, command)
         assert done.exit_code == 0, done.output
-        assert done.output == f"{output}: 7 features, 23 boxes of sample\n"
+        assert done.output == f"{output}: 7 features, 23 boxes of features\n"
         assert output.read_bytes().startswith(PNG)
         assert [path.name for path in output.parent.iterdir()] == ["model.png"]
 
@@ -244,7 +300,7 @@ def test_a_wrong_output_is_told_in_one_line(
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file.txt").touch()
     path = tmp_path / output
-    command = ["graph", "--config", str(SAMPLE), "--output", str(path), "--verbose"]
+    command = ["graph", "--config", str(READY[0]), "--output", str(path), "--verbose"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
     [line] = done.output.splitlines()

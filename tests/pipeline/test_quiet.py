@@ -65,6 +65,8 @@ NOISE = (
     "INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)",
     "2026-11-25 06:47:39.685666: E external/local_xla/xla/stream_executor/cuda/"
     "cuda_fft.cc:479] Unable to register cuFFT factory: Attempting to register",
+    "2026-11-25 15:56:29.372877: E tensorflow/core/util/util.cc:131] oneDNN supports "
+    "DT_INT32 only on platforms with AVX-512. Falling back to the default Eigen-based",
 )
 NEWS = (
     "E0000 00:00:1795588791.772961      10 node_def_util.cc:675] NodeDef mentions what",
