@@ -202,7 +202,7 @@ def train_plainly(world: World, epochs: int) -> list[dict[str, float]]:
     from components.trainer.training import evaluate, make_optimizer, steps_per_epoch
 
     config, model = world.config, new_model(world)
-    steps = steps_per_epoch(config, world.train.num_examples)
+    steps = steps_per_epoch(config, world.train)
     optimizer = make_optimizer(config, steps)
     if config.train.gradient_clip_norm > 0:
         optimizer.global_clipnorm = config.train.gradient_clip_norm

@@ -45,7 +45,8 @@ class Columns:
       num_label_rows: rows of the item table.
       seen: the column of the user's earlier items; empty if they are not wanted. Where
         the examples do not have it, it is told from all of them together.
-      context: the column of the context's items, for that.
+      context: the column of the context's items, if they are looked at before training;
+        else empty.
       max_seen_length: the most earlier items that the device is given.
     """
 
@@ -71,6 +72,7 @@ class ExampleSet:
       columns: what is read of them.
       num_examples: in all files.
       label_counts: int64 [rows of the label], how often each item is the label.
+      context_steps: steps of all contexts together, if the columns name their items.
       arrays: all examples by column if they fit in memory, else empty.
       truncated: how many have more earlier items than the device is given.
       earlier: the users' earlier items, if the examples do not have them.
@@ -80,6 +82,7 @@ class ExampleSet:
     columns: Columns
     num_examples: int
     label_counts: np.ndarray
+    context_steps: int = 0
     arrays: Mapping[str, Any] = field(default_factory=dict)
     truncated: int = 0
     earlier: EarlierItems | None = None
@@ -169,12 +172,12 @@ def train_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:
     if config.train.value_loss_weight:
         value = config.input.label_value_feature
         spec[value.feature_name] = column_spec(value)
-    if not (config.train.leave_out_seen and config.model.seen == pb.TIMELINE):
-        return Columns(spec, label.feature_name, num_label_rows)
-    spec[USER_ID] = tf.io.FixedLenFeature([1], tf.string)
-    spec[LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
     context = features.item_feature_name(config)
     context = context if context in spec else ""
+    if not (config.train.leave_out_seen and config.model.seen == pb.TIMELINE):
+        return Columns(spec, label.feature_name, num_label_rows, context=context)
+    spec[USER_ID] = tf.io.FixedLenFeature([1], tf.string)
+    spec[LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
     seen = features.seen_feature_name(config)
     most = int(config.model.max_seen_length)
     return Columns(spec, label.feature_name, num_label_rows, seen, context, most)
@@ -225,7 +228,7 @@ def read_examples(
     counts = np.zeros(columns.num_label_rows, np.int64)
     parts: list[dict[str, Any]] = []
     shown: list[Activities] = []
-    num_examples = truncated = size = 0
+    num_examples = context_steps = truncated = size = 0
     fits = True
     batches = read_records(files).batch(_DECODE_BATCH)
     try:
@@ -243,6 +246,8 @@ def read_examples(
             labels = labels[(labels >= 0) & (labels < columns.num_label_rows)]
             counts += np.bincount(labels, minlength=columns.num_label_rows)
             num_examples += int(serialized.shape[0])
+            if columns.context:
+                context_steps += int(np.count_nonzero(part[columns.context]))
             size += sum(_num_bytes(column) for column in part.values())
             fits = fits and size <= max_in_memory_bytes
             parts = [*parts, part] if fits else []
@@ -261,14 +266,23 @@ def read_examples(
             name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]
         }
     earlier = EarlierItems(shown, columns.max_seen_length) if shown else None
-    return ExampleSet(files, columns, num_examples, counts, arrays, truncated, earlier)
+    return ExampleSet(
+        files,
+        columns,
+        num_examples,
+        counts,
+        context_steps,
+        arrays,
+        truncated,
+        earlier,
+    )
 
 
 def _always_read(columns: Columns) -> list[str]:
     """The columns that are read of all examples before training, in memory or not."""
-    names = [columns.label]
+    names = [columns.label, columns.context]
     if columns.joins_timelines:
-        names += [USER_ID, LABEL_POSITION, columns.context]
+        names += [USER_ID, LABEL_POSITION]
     elif columns.seen:
         names.append(columns.seen)
     return [name for name in names if name]

@@ -107,7 +107,7 @@ def fit(
             f"to learn. Expected a larger vocab_size, or items that the catalogue has"
         )
     batch_size = int(config.train.batch_size)
-    steps = steps_per_epoch(config, train.num_examples)
+    steps = steps_per_epoch(config, train)
     objective = Objective(model, config, candidates, train.label_counts)
     loop = _Loop(model, config, objective, steps)
     rank = _rank_function(model, config, candidates)
@@ -144,7 +144,7 @@ def fit(
     return Fit(epochs, best, metric, popularity, evaluated)
 
 
-def steps_per_epoch(config: pb.RecommenderConfig, num_examples: int) -> int:
+def steps_per_epoch(config: pb.RecommenderConfig, train: ExampleSet) -> int:
     """Batches of an epoch: as configured, else as many as give each target once.
 
     Where every position is a target, windows of n steps show each activity about n
@@ -152,14 +152,14 @@ def steps_per_epoch(config: pb.RecommenderConfig, num_examples: int) -> int:
 
     Args:
       config: the configuration.
-      num_examples: of train.
+      train: the examples.
     """
     if config.train.steps_per_epoch:
         return int(config.train.steps_per_epoch)
-    targets = 1
-    if config.train.targets == pb.EVERY_POSITION:
-        targets = features.max_context_length(config)
-    return math.ceil(num_examples / (int(config.train.batch_size) * targets))
+    windows = float(train.num_examples)
+    if config.train.targets == pb.EVERY_POSITION and train.context_steps:
+        windows *= train.num_examples / train.context_steps
+    return math.ceil(windows / int(config.train.batch_size))
 
 
 def stopping_metric(config: pb.RecommenderConfig) -> str:

@@ -113,6 +113,13 @@ def test_the_seed_decides_the_order(files: list[str], limit: int) -> None:
     assert one != other
 
 
+@pytest.mark.parametrize("limit", [PLENTY, 0])
+def test_steps_of_contexts_are_counted(files: list[str], limit: int) -> None:
+    columns = input_pipeline.train_columns(config(), 30)
+    found = input_pipeline.read_examples(files, columns, limit, "train")
+    assert found.context_steps == 2 * COUNT
+
+
 def test_limit_is_on_the_bytes_of_the_arrays(files: list[str]) -> None:
     # 3 ids, 3 values and the label of 4 bytes each.
     size = COUNT * 7 * 4

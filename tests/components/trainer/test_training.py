@@ -62,7 +62,7 @@ def examples(count: int = 600, seed: int = 0, habit: bool = True) -> ExampleSet:
     }
     columns = train_columns(config(), ROWS)
     counts = np.bincount(label, minlength=ROWS)
-    return ExampleSet([], columns, count, counts, arrays)
+    return ExampleSet([], columns, count, counts, int(lengths.sum()), arrays)
 
 
 def run(
@@ -135,10 +135,13 @@ def test_all_items_as_samples_are_about_the_full_softmax(targets: str) -> None:
 
 
 def test_every_position_takes_a_shorter_epoch() -> None:
+    """By the steps that contexts have, not by those that they have room for."""
     settings = config(targets=pb.EVERY_POSITION)
-    assert training.steps_per_epoch(settings, 640) == 640 / 32 / LENGTH
+    windows = dataclasses.replace(examples(640), context_steps=640 * 2)
+    assert training.steps_per_epoch(settings, windows) == 640 / 32 / 2
     settings.train.steps_per_epoch = 7
-    assert training.steps_per_epoch(settings, 640) == 7
+    assert training.steps_per_epoch(settings, windows) == 7
+    assert training.steps_per_epoch(config(), windows) == 640 / 32
 
 
 @pytest.mark.parametrize("targets", pb.Targets.keys())
