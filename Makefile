@@ -85,6 +85,10 @@ proto: ## Make the Python modules anew from configs/*.proto
 		python -W ignore -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \
 		configs/recommender.proto configs/experiment.proto
 
+.PHONY: notebook
+notebook: setup ## Run the example notebook anew and store what its cells put out
+	@$(IN_ENV) python -m scripts.notebook examples/on_device_recommendation.ipynb
+
 .PHONY: dist
 dist: setup ## Build the distributions into dist/: pocketrec, and pocketrec-device's wheel
 	@rm -rf dist build device/build

@@ -11,6 +11,7 @@ import click
 from data.download import download_command
 from pipeline.device_commands import inspect_bundle, recommend
 from pipeline.experiment.command import experiment
+from pipeline.graph_command import graph
 from pipeline.kubeflow_commands import kubeflow
 from pipeline.options import CONFIG, SET, VERBOSE
 from pipeline.paths import expect_file, expect_folder, expect_new, expect_writable
@@ -343,6 +344,7 @@ main.add_command(recommend)
 main.add_command(inspect_bundle)
 main.add_command(download_command, name="download")
 main.add_command(experiment)
+main.add_command(graph)
 main.add_command(kubeflow)
 
 

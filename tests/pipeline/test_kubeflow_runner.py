@@ -61,6 +61,17 @@ def test_all_that_the_local_runner_runs(spec: dict[str, Any]) -> None:
     assert {"TimelineExampleGen", "TFLiteEvaluator", "TFLitePusher"} <= set(tasks)
 
 
+def test_a_pipeline_that_tunes(tmp_path: Path) -> None:
+    spec = compiled(
+        tmp_path / "pipeline.yaml",
+        *("--set", "tune.num_trials=2"),
+        *("--set", "tune.fields={field: 'train.batch_size' values: ['32', '64']}"),
+    )
+    tasks = spec["root"]["dag"]["tasks"]
+    assert len(tasks) == 12
+    assert "Tuner" in tasks["Trainer"]["dependentTasks"]
+
+
 def test_only_containers_without_drivers_or_checks(spec: dict[str, Any]) -> None:
     for executor in spec["deploymentSpec"]["executors"].values():
         [(kind, container)] = executor.items()
