@@ -110,7 +110,8 @@ class Objective:
     ) -> tf.Tensor:
         # Rows ascend as popularity falls, so places among the candidates are what the
         # log-uniform sampler expects.
-        places = tf.searchsorted(self._rows, targets.labels)
+        last = tf.size(self._rows) - 1
+        places = tf.minimum(tf.searchsorted(self._rows, targets.labels), last)
         number = int(self._config.train.num_sampled_negatives)
         drawn = tf.random.log_uniform_candidate_sampler(
             tf.cast(places, tf.int64)[:, tf.newaxis],

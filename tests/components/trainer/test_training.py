@@ -66,16 +66,19 @@ def examples(count: int = 600, seed: int = 0, habit: bool = True) -> ExampleSet:
 
 
 def run(
-    settings: pb.RecommenderConfig, train: ExampleSet | None = None, seed: int = 1
+    settings: pb.RecommenderConfig,
+    train: ExampleSet | None = None,
+    seed: int = 1,
+    candidates: np.ndarray = CANDIDATES,
 ) -> tuple[keras.Model, training.Fit, list[bool]]:
     keras.utils.set_random_seed(seed)
     rows = {"context_movie_id": ROWS, "label_movie_id": ROWS}
-    model = build_model(settings, ModelInputs(rows, CANDIDATES))
+    model = build_model(settings, ModelInputs(rows, candidates))
     best: list[bool] = []
     done = training.fit(
         model,
         settings,
-        CANDIDATES,
+        candidates,
         train or examples(),
         examples(100, seed=1),
         lambda epoch, is_best: best.append(is_best),
@@ -267,19 +270,32 @@ def test_labels_that_are_no_items_are_no_training() -> None:
         run(config(pb.BOW), nobody)
 
 
-@pytest.mark.parametrize("loss", [pb.GLOBAL_SOFTMAX, pb.BATCH_SOFTMAX])
-def test_some_unknown_labels_leave_losses_and_metrics_finite(loss: int) -> None:
+@pytest.mark.parametrize("targets", pb.Targets.keys())
+@pytest.mark.parametrize("loss", LOSSES)
+def test_some_unknown_labels_leave_losses_and_metrics_finite(
+    loss: str, targets: str
+) -> None:
     """Whole batches of them too: 32 of 64 examples, in batches of 2."""
     data = examples(64)
     label = data.arrays["label_movie_id"].numpy()
     label[:32] = 1
+    last = label == ROWS - 1
     counts = np.bincount(label[:, 0], minlength=ROWS)
     arrays = {**data.arrays, "label_movie_id": tf.constant(label)}
     partly = dataclasses.replace(data, label_counts=counts, arrays=arrays)
-    model, done, _ = run(config(loss=loss, batch_size=2, num_epochs=1), partly)
+    assert last.any()
+    settings = config(
+        loss=pb.Loss.Value(loss),
+        targets=pb.Targets.Value(targets),
+        batch_size=2,
+        num_epochs=1,
+    )
+    # The last row is no item either.
+    candidates = CANDIDATES & (np.arange(ROWS) < ROWS - 1)
+    model, done, _ = run(settings, partly, candidates=candidates)
     assert np.isfinite(done.best.loss)
     assert all(np.isfinite(w).all() for w in model.get_weights())
-    found = training.evaluate(model, config(batch_size=2), CANDIDATES, partly)
+    found = training.evaluate(model, config(batch_size=2), candidates, partly)
     assert all(np.isfinite(value) for value in found.values())
     assert found["hr_10_eval"] <= 0.5
 
