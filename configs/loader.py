@@ -734,13 +734,28 @@ def _check_train(config: pb.RecommenderConfig) -> None:
         expected = "0: BINARY_CROSS_ENTROPY has no softmax"
         raise _error("train.label_smoothing", train.label_smoothing, expected)
     if train.targets == pb.EVERY_POSITION:
-        _check_every_position(config)
+        _check_steps(config, "targets", "EVERY_POSITION", "LABEL")
+    if train.shuffle_ties:
+        _check_steps(config, "shuffle_ties", "true", "false")
+        steps = features.max_context_length(config)
+        item = features.item_feature_name(config)
+        [length] = {
+            int(feature.feature_length)
+            for feature in features.context_features(config)
+            if feature.feature_name == item
+        }
+        if length != steps:
+            expected = f"{length}, as {item} has it: train.shuffle_ties moves all steps"
+            raise _error("data.max_context_length", steps, expected)
     if train.value_loss_weight and not config.input.HasField("label_value_feature"):
         expected = "a feature, since train.value_loss_weight is set"
         raise _error("input.label_value_feature", "nothing", expected)
 
 
-def _check_every_position(config: pb.RecommenderConfig) -> None:
+def _check_steps(
+    config: pb.RecommenderConfig, knob: str, value: str, otherwise: str
+) -> None:
+    """Checks that all activity groups have the steps of the item's feature."""
     item = features.item_feature_name(config)
     lengths = {
         feature.feature_name: (f"{path}.features.{index}", int(feature.feature_length))
@@ -749,14 +764,14 @@ def _check_every_position(config: pb.RecommenderConfig) -> None:
         for index, feature in enumerate(group.features)
     }
     if item not in lengths:
-        expected = f"LABEL: the other targets are told by {item}"
-        raise _error("train.targets", "EVERY_POSITION", expected)
+        expected = f"{otherwise}, since there is no feature {item}"
+        raise _error(f"train.{knob}", value, expected)
     for path, length in lengths.values():
         if length != lengths[item][1]:
             expected = (
-                f"{lengths[item][1]}, as {item} has it: with train.targets "
-                "EVERY_POSITION all groups have the same steps (values_per_step aligns "
-                "several values of one)"
+                f"{lengths[item][1]}, as {item} has it: with train.{knob} {value} all "
+                "groups have the same steps (values_per_step aligns several values of "
+                "one)"
             )
             raise _error(f"{path}.feature_length", length, expected)
 

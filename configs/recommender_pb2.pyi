@@ -340,7 +340,7 @@ class RecommenderConfig(_message.Message):
     def __init__(self, input: _Optional[_Union[InputConfig, _Mapping]] = ..., data: _Optional[_Union[DataConfig, _Mapping]] = ..., model: _Optional[_Union[ModelConfig, _Mapping]] = ..., train: _Optional[_Union[TrainConfig, _Mapping]] = ..., eval: _Optional[_Union[EvalConfig, _Mapping]] = ..., push: _Optional[_Union[PushConfig, _Mapping]] = ..., tune: _Optional[_Union[TuneConfig, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "label_smoothing", "learning_rate", "learning_rate_schedule", "leave_out_seen", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "num_sampled_negatives", "optimizer", "seed", "steps_per_epoch", "targets", "value_loss_weight", "weight_decay"]
+    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "label_smoothing", "learning_rate", "learning_rate_schedule", "leave_out_seen", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "num_sampled_negatives", "optimizer", "seed", "shuffle_ties", "steps_per_epoch", "targets", "value_loss_weight", "weight_decay"]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_PATH_FIELD_NUMBER: _ClassVar[int]
     EARLY_STOPPING_PATIENCE_FIELD_NUMBER: _ClassVar[int]
@@ -357,6 +357,7 @@ class TrainConfig(_message.Message):
     NUM_SAMPLED_NEGATIVES_FIELD_NUMBER: _ClassVar[int]
     OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    SHUFFLE_TIES_FIELD_NUMBER: _ClassVar[int]
     STEPS_PER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     VALUE_LOSS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -377,11 +378,12 @@ class TrainConfig(_message.Message):
     num_sampled_negatives: int
     optimizer: Optimizer
     seed: int
+    shuffle_ties: bool
     steps_per_epoch: int
     targets: Targets
     value_loss_weight: float
     weight_decay: float
-    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ..., targets: _Optional[_Union[Targets, str]] = ..., leave_out_seen: bool = ..., label_smoothing: _Optional[float] = ..., num_sampled_negatives: _Optional[int] = ..., weight_decay: _Optional[float] = ..., value_loss_weight: _Optional[float] = ...) -> None: ...
+    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ..., targets: _Optional[_Union[Targets, str]] = ..., leave_out_seen: bool = ..., label_smoothing: _Optional[float] = ..., num_sampled_negatives: _Optional[int] = ..., weight_decay: _Optional[float] = ..., value_loss_weight: _Optional[float] = ..., shuffle_ties: bool = ...) -> None: ...
 
 class TuneConfig(_message.Message):
     __slots__ = ["fields", "num_trials", "seed", "strategy"]

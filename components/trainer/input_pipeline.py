@@ -20,6 +20,7 @@ from components.trainer.earlier_items import (
     EarlierItems,
     activities_of,
 )
+from components.trainer.ties import shuffled_ties
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -30,6 +31,7 @@ _PARALLEL_CALLS = 2
 
 USER_ID = "user_id"
 LABEL_POSITION = "label_position"
+CONTEXT_TIMESTAMP = "context_timestamp"
 
 # A batch: by column, ids int32 or values float32 [batch, length]; seen items ragged.
 Batch = dict[str, Any]
@@ -48,6 +50,7 @@ class Columns:
       context: the column of the context's items, if they are looked at before training;
         else empty.
       max_seen_length: the most earlier items that the device is given.
+      shuffled: columns whose steps change places with others of the same moment.
     """
 
     parse_spec: Mapping[str, Any]
@@ -56,6 +59,7 @@ class Columns:
     seen: str = ""
     context: str = ""
     max_seen_length: int = 0
+    shuffled: tuple[str, ...] = ()
 
     @property
     def joins_timelines(self) -> bool:
@@ -124,6 +128,7 @@ class ExampleSet:
                 tf.data.Dataset.counter()
                 .flat_map(lambda epoch: self._shuffled_indices(batch_size, seed, epoch))
                 .map(self._gather, _PARALLEL_CALLS)
+                .apply(lambda batches: self._with_shuffled_ties(batches, seed))
                 .prefetch(4)
             )
         files = tf.data.Dataset.from_tensor_slices(list(self.files))
@@ -133,7 +138,27 @@ class ExampleSet:
             num_parallel_calls=_PARALLEL_CALLS,
         )
         shuffled = records.shuffle(_SHUFFLE_BUFFER, seed=seed).batch(batch_size)
-        return shuffled.repeat().map(self._parse, _PARALLEL_CALLS).prefetch(4)
+        batches = shuffled.repeat().map(self._parse, _PARALLEL_CALLS)
+        return self._with_shuffled_ties(batches, seed).prefetch(4)
+
+    def _with_shuffled_ties(
+        self, batches: tf.data.Dataset, seed: int
+    ) -> tf.data.Dataset:
+        names = self.columns.shuffled
+        if not names:
+            return batches
+
+        def shuffle(step: tf.Tensor, batch: Batch) -> Batch:
+            moments = batch.pop(CONTEXT_TIMESTAMP)
+            seeds = tf.stack([tf.constant(seed, tf.int64), step])
+            noise = tf.random.stateless_uniform(tf.shape(moments), seeds)
+            items = batch[self.columns.context]
+            counts = tf.math.count_nonzero(items, axis=1, dtype=tf.int32)
+            moved = shuffled_ties({n: batch[n] for n in names}, moments, counts, noise)
+            return batch | moved
+
+        # Numbered, so that the order does not depend on which batch is ready first.
+        return batches.enumerate().map(shuffle, _PARALLEL_CALLS)
 
     def _shuffled_indices(
         self, batch_size: int, seed: int, epoch: tf.Tensor
@@ -174,13 +199,37 @@ def train_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:
         spec[value.feature_name] = column_spec(value)
     context = features.item_feature_name(config)
     context = context if context in spec else ""
+    shuffled: tuple[str, ...] = ()
+    if config.train.shuffle_ties:
+        steps = features.max_context_length(config)
+        spec[CONTEXT_TIMESTAMP] = tf.io.FixedLenFeature([steps], tf.int64)
+        shuffled = _moving_columns(config)
     if not (config.train.leave_out_seen and config.model.seen == pb.TIMELINE):
-        return Columns(spec, label.feature_name, num_label_rows, context=context)
+        return Columns(
+            spec, label.feature_name, num_label_rows, context=context, shuffled=shuffled
+        )
     spec[USER_ID] = tf.io.FixedLenFeature([1], tf.string)
     spec[LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
     seen = features.seen_feature_name(config)
     most = int(config.model.max_seen_length)
-    return Columns(spec, label.feature_name, num_label_rows, seen, context, most)
+    return Columns(
+        spec, label.feature_name, num_label_rows, seen, context, most, shuffled
+    )
+
+
+def _moving_columns(config: pb.RecommenderConfig) -> tuple[str, ...]:
+    """Columns that go with their activity; the time before it stays at its place."""
+    gaps = {
+        features.CONTEXT + derived.field
+        for derived in config.data.derived_fields
+        if derived.derivation == pb.GAP
+    }
+    return tuple(
+        feature.feature_name
+        for group in config.input.activity_feature_groups
+        for feature in group.features
+        if feature.feature_name not in gaps
+    )
 
 
 def eval_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:

@@ -190,18 +190,23 @@ def check_aligned(config: pb.RecommenderConfig, columns: Container[str]) -> None
       columns: names of all raw columns.
 
     Raises:
-      UserError: if every position is a target, and a feature has its values one after
-        the other, so that nobody knows which were there at a position.
+      UserError: if training looks at single steps, and a feature has its values one
+        after the other, so that nobody knows which are of which step.
     """
-    if config.train.targets != pb.EVERY_POSITION:
+    knobs = {
+        "targets: EVERY_POSITION": config.train.targets == pb.EVERY_POSITION,
+        "shuffle_ties: true": config.train.shuffle_ties,
+    }
+    wanting = [knob for knob, wants in knobs.items() if wants]
+    if not wanting:
         return
     for group in config.input.activity_feature_groups:
         for feature in group.features:
             name = feature.feature_name
             if features.length_column(name) in columns:
                 raise UserError(
-                    f"train.targets: EVERY_POSITION is not allowed with {name}, whose "
-                    f"values stand one after the other. Expected values_per_step for it"
+                    f"train.{wanting[0]} is not allowed with {name}, whose values "
+                    f"stand one after the other. Expected values_per_step for it"
                 )
 
 

@@ -27,6 +27,7 @@ _ROUNDING = -(1 << 11)
 _QUANTILE_ERROR = 1e-4
 USER_ID = "user_id"
 LABEL_POSITION = "label_position"
+CONTEXT_TIMESTAMP = "context_timestamp"
 
 
 def preprocessing_fn(
@@ -70,7 +71,8 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
     Returns:
       Per feature of the configuration: int64 ids ``[batch, length]``, 0 where padded,
       or float32 ``[batch, length]``; ``context_length`` and ``label_position``
-      int64 and ``user_id`` string ``[batch, 1]``; ``seen_<item>`` sparse int64 ids;
+      int64 and ``user_id`` string ``[batch, 1]``; ``context_timestamp`` int64 ``[batch,
+      max_context_length]``; ``seen_<item>`` sparse int64 ids;
       per scaled FLOAT feature ``<name>_offset`` and ``<name>_scale`` float32 ``[batch,
       1]``; per FLOAT feature with ``num_buckets`` ``<name>_boundaries`` float32
       ``[batch, num_buckets - 1]``; per INT feature without a vocabulary ``<name>_min``
@@ -82,6 +84,9 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
         CONTEXT_LENGTH: _dense(inputs, CONTEXT_LENGTH, 1),
         USER_ID: _dense(inputs, USER_ID, 1),
         LABEL_POSITION: _dense(inputs, LABEL_POSITION, 1),
+        CONTEXT_TIMESTAMP: _dense(
+            inputs, CONTEXT_TIMESTAMP, features.max_context_length(config)
+        ),
     }
     tables = {
         name: _vocabulary(inputs, config, name, members)

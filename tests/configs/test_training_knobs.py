@@ -43,6 +43,7 @@ def configured(*overrides: str) -> pb.RecommenderConfig:
     "overrides",
     [
         ("train.targets=EVERY_POSITION",),
+        ("train.shuffle_ties=true",),
         ("train.leave_out_seen=true", "model.seen=CONTEXT"),
         ("train.weight_decay=0.1",),
         ("train.label_smoothing=0.1", "train.loss=SAMPLED_SOFTMAX"),
@@ -76,6 +77,18 @@ def test_what_is_let_through(overrides: tuple[str, ...]) -> None:
         (
             ("train.targets=EVERY_POSITION", f"{GENRE_LENGTH}=20"),
             (GENRE_LENGTH, "20", "10, as context_movie_id", "values_per_step"),
+        ),
+        (
+            ("train.shuffle_ties=true", f"{GENRE_LENGTH}=20"),
+            (GENRE_LENGTH, "20", "10, as context_movie_id", "train.shuffle_ties true"),
+        ),
+        (
+            ("train.shuffle_ties=true", "data.max_context_length=20"),
+            ("data.max_context_length", "20", "10, as context_movie_id"),
+        ),
+        (
+            ("train.shuffle_ties=true", "input.activity_feature_groups.0="),
+            ("train.shuffle_ties", "true", "false", "context_movie_id"),
         ),
         (
             ("train.targets=EVERY_POSITION", "input.activity_feature_groups.0="),

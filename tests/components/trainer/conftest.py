@@ -151,6 +151,8 @@ def raw_row(context: list[int], label: int, age: float) -> dict[str, object]:
         "label_movie_id": [label],
         "label_movie_genre": own + [""] * (2 - len(own)),
         "label_movie_genre_length": [len(own)],
+        "context_timestamp": [100 + i // 2 for i in range(steps)]
+        + [0] * (LENGTH - steps),
         "label_position": [0],
         "user_id": [""],
         "seen_movie_id": [],

@@ -55,6 +55,7 @@ SPEC = {
     "seen_item": tf.io.VarLenFeature(tf.int64),
     "user_id": tf.io.FixedLenFeature([1], tf.string),
     "label_position": tf.io.FixedLenFeature([1], tf.int64),
+    "context_timestamp": tf.io.FixedLenFeature([3], tf.int64),
     "unused": tf.io.FixedLenFeature([1], tf.string),
 }
 
@@ -85,6 +86,7 @@ def example(
         "seen_item": seen or [],
         "user_id": [b"ann"],
         "label_position": [len(items)],
+        "context_timestamp": padded([5] * len(items), 3, 0),
         "unused": [b"x"],
     }
 
