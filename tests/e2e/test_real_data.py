@@ -66,7 +66,8 @@ def recommend(output: Path, *arguments: str) -> list[dict[str, Any]]:
 
 
 def check_recommendations(output: Path, *history: str) -> None:
-    found = recommend(output, "--history", ",".join(history))
+    times = ",".join(str(880_000_000 + 60 * step) for step in range(len(history)))
+    found = recommend(output, "--history", ",".join(history), "--timestamps", times)
     assert len({item["id"] for item in found}) == 10
     assert not {item["id"] for item in found} & set(history)
     titles = {key: item["title"] for key, item in read_items(output).items()}
