@@ -2,7 +2,7 @@
 
 pandas reads the log, Python loops over the users and their activities and writes one
 tf.train.Example per window, all of them as TimelineExampleGen does by the configuration
-``movielens_1m.pbtxt``; only where activities of one user share a timestamp do the two
+``timelines.pbtxt``; only where activities of one user share a timestamp do the two
 differ, as the log's own order decides here.
 """
 

@@ -25,7 +25,7 @@ from data.synthesize import SynthesisError, synthesize
 from data.synthetic_world import WorldSize
 
 SIZES = (100_000, 1_000_000, 25_000_000)
-CONFIG = Path(__file__).parents[1] / "configs" / "movielens_1m.pbtxt"
+CONFIG = Path(__file__).with_name("timelines.pbtxt")
 
 _HEADINGS = (
     "ratings",
@@ -344,10 +344,10 @@ def main(
     """Time and memory of TimelineExampleGen beside a plain program.
 
     Both make the same examples of the same synthetic ratings, by the configuration
-    movielens_1m.pbtxt. The baseline is what a tutorial would write: pandas, a loop over
-    users and activities, one tf.train.Example per window. Each runs in a process of its
-    own; seconds are counted from the end of its imports to the last file, memory with
-    the imports.
+    benchmarks/timelines.pbtxt. The baseline is what a tutorial would write: pandas, a
+    loop over users and activities, one tf.train.Example per window. Each runs in a
+    process of its own; seconds are counted from the end of its imports to the last
+    file, memory with the imports.
 
     \b
     Examples:

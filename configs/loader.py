@@ -725,8 +725,6 @@ def _check_tied(config: pb.RecommenderConfig) -> None:
 
 def _check_train(config: pb.RecommenderConfig) -> None:
     train = config.train
-    if train.leave_out_seen and config.model.seen == pb.KEPT:
-        raise _error("train.leave_out_seen", True, "false, since model.seen is KEPT")
     if train.weight_decay and train.optimizer != pb.ADAM:
         kind = pb.Optimizer.Name(train.optimizer)
         raise _error("train.weight_decay", train.weight_decay, f"0, with {kind}")

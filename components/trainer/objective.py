@@ -183,7 +183,8 @@ class Objective:
         columns: tf.Tensor,
         num_columns: int | tf.Tensor,
     ) -> tf.Tensor | None:
-        if not self._config.train.leave_out_seen:
+        kept = self._config.model.seen == pb.KEPT
+        if kept or not self._config.train.leave_out_seen:
             return None
         name = features.item_feature_name(self._config)
         size = tf.shape(batch[self._config.input.label_feature.feature_name])[0]

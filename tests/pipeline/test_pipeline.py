@@ -128,7 +128,7 @@ def test_a_file_that_is_not_read_does_not(tmp_path: Path, name: str) -> None:
             {"Trainer", "TFLiteConverter", *GATES},
         ),
         (
-            "input.activity_feature_groups.0.features.0.embedding_dim=77",
+            "input.activity_feature_groups.0.features.2.embedding_dim=77",
             {"Trainer", "TFLiteConverter", *GATES},
         ),
         (
@@ -137,7 +137,7 @@ def test_a_file_that_is_not_read_does_not(tmp_path: Path, name: str) -> None:
         ),
         ("data.min_timeline_length=7", FROM_EXAMPLES),
         (
-            "input.activity_feature_groups.1.features.0.values_per_step=2",
+            "input.activity_feature_groups.0.features.2.values_per_step=2",
             FROM_EXAMPLES,
         ),
     ],
