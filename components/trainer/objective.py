@@ -58,7 +58,7 @@ class Objective:
         if self._model.value_head is None and self._model.ranking_head is None:
             return loss
         # The heads learn of the last step alone, where the label is.
-        last = label_targets(labels, 1)
+        last = label_targets(labels)
         if self._config.train.targets == pb.EVERY_POSITION:
             contexts = self._model.encode(batch, training=True)
         return loss + self._heads_loss(batch, last, contexts)
@@ -71,9 +71,8 @@ class Objective:
             encoded = self._model.encode(batch, training=True, every_step=True)
             place = tf.stack([targets.example, targets.step], axis=1)
             return targets, tf.gather_nd(encoded, place)
-        length = features.max_context_length(self._config)
         contexts = self._model.encode(batch, training=True)
-        return label_targets(labels, length), contexts
+        return label_targets(labels), contexts
 
     def _loss(self, batch: Batch, targets: Targets, contexts: tf.Tensor) -> tf.Tensor:
         model, kind = self._model, self._config.train.loss

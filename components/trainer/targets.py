@@ -7,6 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+# Steps beyond those of any context: that of a label, and that of what never comes.
+_LAST = 2**30
+_NEVER = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -23,15 +27,14 @@ class Targets:
     step: Any
 
 
-def label_targets(labels: tf.Tensor, length: int) -> Targets:
+def label_targets(labels: tf.Tensor) -> Targets:
     """The label of each example, after all steps of its context.
 
     Args:
       labels: int32 [batch].
-      length: of contexts.
     """
     example = tf.range(tf.size(labels))
-    return Targets(labels, example, tf.fill(tf.shape(labels), length - 1))
+    return Targets(labels, example, tf.fill(tf.shape(labels), _LAST))
 
 
 def position_targets(contexts: tf.Tensor, labels: tf.Tensor) -> Targets:
@@ -71,13 +74,15 @@ def excluded_items(
     Returns:
       bool [targets, num_columns]; an item that is a target itself may be among them.
     """
-    length = int(contexts.shape[1])
-    if earlier is None:
-        items, first = contexts, tf.zeros_like(_count(contexts))
-    else:
-        # The first step of the context is this far from the last column.
-        items, first = earlier, tf.shape(earlier)[1] - _count(contexts)
-    step = tf.maximum(tf.range(tf.shape(items)[1])[tf.newaxis] - first, 0)
+    items = contexts
+    step = tf.broadcast_to(tf.range(tf.shape(items)[1]), tf.shape(items))
+    if earlier is not None:
+        # The context tells its own steps, which training may have shuffled.
+        place = tf.range(tf.shape(earlier)[1])[tf.newaxis]
+        before = place < tf.shape(earlier)[1] - _count(contexts)
+        before = tf.where(before, earlier, tf.zeros_like(earlier))
+        items = tf.concat([before, contexts], axis=1)
+        step = tf.concat([tf.zeros_like(before), step], axis=1)
     known = tf.logical_and(items > 0, items < tf.size(columns))
     column = tf.gather(columns, tf.where(known, items, tf.zeros_like(items)))
     known = tf.logical_and(known, column >= 0)
@@ -86,7 +91,7 @@ def excluded_items(
     )
     # From which step on each item is one that the user had.
     since = tf.tensor_scatter_nd_min(
-        tf.fill([tf.shape(items)[0], num_columns], length),
+        tf.fill([tf.shape(items)[0], num_columns], _NEVER),
         tf.stack([tf.boolean_mask(batch, known), tf.boolean_mask(column, known)], -1),
         tf.boolean_mask(step, known),
     )
