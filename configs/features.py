@@ -21,6 +21,12 @@ USER = "user_"
 SEEN = "seen_"
 ROLES = (CONTEXT, LABEL, USER)
 
+# Columns that every example has, beside those of features.
+USER_ID = "user_id"
+LABEL_POSITION = "label_position"
+CONTEXT_LENGTH = "context_length"
+CONTEXT_TIMESTAMP = "context_timestamp"
+
 PADDING_ID = 0
 OOV_ID = 1
 FIRST_TERM_ID = 2
@@ -195,9 +201,9 @@ def eval_top_k(config: pb.RecommenderConfig) -> tuple[int, ...]:
     return tuple(sorted(set(config.eval.eval_top_k))) or DEFAULT_EVAL_TOP_K
 
 
-def conv_num_filter_ratios(config: pb.RecommenderConfig) -> tuple[int, ...]:
+def conv_num_filter_ratios(model: pb.ModelConfig) -> tuple[int, ...]:
     """Filters of each convolution as a multiple of the group's embedding width."""
-    return tuple(config.model.conv_num_filter_ratios) or DEFAULT_CONV_NUM_FILTER_RATIOS
+    return tuple(model.conv_num_filter_ratios) or DEFAULT_CONV_NUM_FILTER_RATIOS
 
 
 def ranking_layer_dims(config: pb.RecommenderConfig) -> tuple[int, ...]:

@@ -11,10 +11,10 @@ from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
-USER_ID = "user_id"
-LABEL_POSITION = "label_position"
-CONTEXT_LENGTH = "context_length"
-CONTEXT_TIMESTAMP = "context_timestamp"
+USER_ID = features.USER_ID
+LABEL_POSITION = features.LABEL_POSITION
+CONTEXT_LENGTH = features.CONTEXT_LENGTH
+CONTEXT_TIMESTAMP = features.CONTEXT_TIMESTAMP
 LABEL_TIMESTAMP = "label_timestamp"
 HISTORY_LENGTH = "history_length"
 ITEM_TITLE = "item_title"

@@ -76,6 +76,8 @@ def model_digest(config: pb.RecommenderConfig) -> str:
     """Eight hexadecimal digits of what decides the shapes of the weights."""
     text = config.input.SerializeToString(deterministic=True)
     text += config.model.SerializeToString(deterministic=True)
+    if config.train.value_loss_weight:
+        text += b"value head"
     return hashlib.sha256(text).hexdigest()[:8]
 
 

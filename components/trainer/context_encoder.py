@@ -214,8 +214,7 @@ def encoding_width(kind: int, width: int, model: pb.ModelConfig) -> int:
 
 
 def _num_filters(width: int, model: pb.ModelConfig) -> list[int]:
-    ratios = model.conv_num_filter_ratios or features.DEFAULT_CONV_NUM_FILTER_RATIOS
-    return [int(ratio) * width for ratio in ratios]
+    return [int(ratio) * width for ratio in features.conv_num_filter_ratios(model)]
 
 
 def _is_global(group: pb.FeatureGroup) -> bool:

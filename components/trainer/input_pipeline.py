@@ -6,7 +6,6 @@ indices are gathered; larger ones are streamed from the files in every epoch.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +28,6 @@ _DECODE_BATCH = 4096
 _SHUFFLE_BUFFER = 65_536
 _PARALLEL_CALLS = 2
 
-USER_ID = "user_id"
-LABEL_POSITION = "label_position"
-CONTEXT_TIMESTAMP = "context_timestamp"
 
 # A batch: by column, ids int32 or values float32 [batch, length]; seen items ragged.
 Batch = dict[str, Any]
@@ -96,10 +92,6 @@ class ExampleSet:
         """Whether the examples are held as arrays."""
         return bool(self.arrays)
 
-    def num_batches(self, batch_size: int) -> int:
-        """Batches in one pass, the last may be smaller."""
-        return math.ceil(self.num_examples / batch_size)
-
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """One pass in the order of the files.
 
@@ -149,7 +141,7 @@ class ExampleSet:
             return batches
 
         def shuffle(step: tf.Tensor, batch: Batch) -> Batch:
-            moments = batch.pop(CONTEXT_TIMESTAMP)
+            moments = batch.pop(features.CONTEXT_TIMESTAMP)
             seeds = tf.stack([tf.constant(seed, tf.int64), step])
             noise = tf.random.stateless_uniform(tf.shape(moments), seeds)
             items = batch[self.columns.context]
@@ -180,8 +172,8 @@ class ExampleSet:
     def _with_earlier(self, batch: Batch) -> Batch:
         if self.earlier is None:
             return batch
-        users = batch.pop(USER_ID)[:, 0]
-        positions = tf.cast(batch.pop(LABEL_POSITION)[:, 0], tf.int64)
+        users = batch.pop(features.USER_ID)[:, 0]
+        positions = tf.cast(batch.pop(features.LABEL_POSITION)[:, 0], tf.int64)
         return batch | {self.columns.seen: self.earlier(users, positions)}
 
 
@@ -202,14 +194,14 @@ def train_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:
     shuffled: tuple[str, ...] = ()
     if config.train.shuffle_ties:
         steps = features.max_context_length(config)
-        spec[CONTEXT_TIMESTAMP] = tf.io.FixedLenFeature([steps], tf.int64)
+        spec[features.CONTEXT_TIMESTAMP] = tf.io.FixedLenFeature([steps], tf.int64)
         shuffled = _moving_columns(config)
     if not (config.train.leave_out_seen and config.model.seen == pb.TIMELINE):
         return Columns(
             spec, label.feature_name, num_label_rows, context=context, shuffled=shuffled
         )
-    spec[USER_ID] = tf.io.FixedLenFeature([1], tf.string)
-    spec[LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
+    spec[features.USER_ID] = tf.io.FixedLenFeature([1], tf.string)
+    spec[features.LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
     seen = features.seen_feature_name(config)
     most = int(config.model.max_seen_length)
     return Columns(
@@ -331,7 +323,7 @@ def _always_read(columns: Columns) -> list[str]:
     """The columns that are read of all examples before training, in memory or not."""
     names = [columns.label, columns.context]
     if columns.joins_timelines:
-        names += [USER_ID, LABEL_POSITION]
+        names += [features.USER_ID, features.LABEL_POSITION]
     elif columns.seen:
         names.append(columns.seen)
     return [name for name in names if name]
@@ -342,8 +334,8 @@ def _activities(columns: Columns, part: Batch) -> Activities:
     contexts = np.zeros((len(labels), 0), np.int32)
     if columns.context:
         contexts = part[columns.context].numpy()
-    users = part[USER_ID].numpy()[:, 0]
-    positions = part[LABEL_POSITION].numpy()[:, 0].astype(np.int64)
+    users = part[features.USER_ID].numpy()[:, 0]
+    positions = part[features.LABEL_POSITION].numpy()[:, 0].astype(np.int64)
     return activities_of(users, positions, labels, contexts)
 
 

@@ -10,7 +10,7 @@ from components.trainer.input_pipeline import Batch
 from components.trainer.recommendation_model import RecommendationModel
 from components.trainer.targets import (
     Targets,
-    excluded_items,
+    had_before,
     label_targets,
     position_targets,
 )
@@ -53,26 +53,30 @@ class Objective:
             `input_pipeline.train_columns` names.
         """
         labels = batch[self._config.input.label_feature.feature_name][:, 0]
-        targets, contexts = self._targets(batch, labels)
+        targets, contexts, last = self._targets(batch, labels)
         loss = self._loss(batch, targets, contexts)
         if self._model.value_head is None and self._model.ranking_head is None:
             return loss
         # The heads learn of the last step alone, where the label is.
-        last = label_targets(labels)
-        if self._config.train.targets == pb.EVERY_POSITION:
-            contexts = self._model.encode(batch, training=True)
-        return loss + self._heads_loss(batch, last, contexts)
+        return loss + self._heads_loss(batch, label_targets(labels), last)
 
-    def _targets(self, batch: Batch, labels: tf.Tensor) -> tuple[Targets, tf.Tensor]:
-        """Targets and the vectors of their contexts, float32 [targets, width]."""
+    def _targets(
+        self, batch: Batch, labels: tf.Tensor
+    ) -> tuple[Targets, tf.Tensor, tf.Tensor]:
+        """Targets, the vectors of their contexts, and those of whole contexts.
+
+        The vectors are float32 [targets, width] and [batch, width].
+        """
         if self._config.train.targets == pb.EVERY_POSITION:
             items = batch[features.item_feature_name(self._config)]
             targets = position_targets(items, labels)
             encoded = self._model.encode(batch, training=True, every_step=True)
             place = tf.stack([targets.example, targets.step], axis=1)
-            return targets, tf.gather_nd(encoded, place)
+            steps = tf.math.count_nonzero(items, axis=1, dtype=tf.int32)
+            last = tf.gather(encoded, tf.maximum(steps - 1, 0), batch_dims=1)
+            return targets, tf.gather_nd(encoded, place), last
         contexts = self._model.encode(batch, training=True)
-        return label_targets(labels), contexts
+        return label_targets(labels), contexts, contexts
 
     def _loss(self, batch: Batch, targets: Targets, contexts: tf.Tensor) -> tf.Tensor:
         model, kind = self._model, self._config.train.loss
@@ -191,7 +195,7 @@ class Objective:
         earlier = None
         if self._config.model.seen == pb.TIMELINE:
             earlier = batch[features.seen_feature_name(self._config)]
-        return excluded_items(targets, contexts, earlier, columns, num_columns)
+        return had_before(targets, contexts, earlier, columns, num_columns)
 
     def _heads_loss(
         self, batch: Batch, targets: Targets, contexts: tf.Tensor

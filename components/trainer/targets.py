@@ -53,7 +53,7 @@ def position_targets(contexts: tf.Tensor, labels: tf.Tensor) -> Targets:
     return Targets(tf.gather_nd(targets, place), place[:, 0], place[:, 1])
 
 
-def excluded_items(
+def had_before(
     targets: Targets,
     contexts: tf.Tensor,
     earlier: tf.Tensor | None,

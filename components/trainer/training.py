@@ -204,7 +204,7 @@ def seen_items(config: pb.RecommenderConfig, batch: Batch) -> tf.Tensor | None:
     if config.model.seen == pb.KEPT:
         return None
     found = []
-    item = features.CONTEXT + features.item_field(config)
+    item = features.item_feature_name(config)
     if any(f.feature_name == item for f in features.context_features(config)):
         found.append(batch[item])
     if config.model.seen == pb.TIMELINE:

@@ -19,15 +19,11 @@ from configs.loader import parse_config
 
 Columns = Mapping[str, Any]
 
-CONTEXT_LENGTH = "context_length"
 
 # Of a float32's 23 bits behind the point the first 12.
 _ROUNDING = -(1 << 11)
 # The sketch then holds more than 150,000 distinct values.
 _QUANTILE_ERROR = 1e-4
-USER_ID = "user_id"
-LABEL_POSITION = "label_position"
-CONTEXT_TIMESTAMP = "context_timestamp"
 
 
 def preprocessing_fn(
@@ -49,7 +45,7 @@ def raw_columns(config: pb.RecommenderConfig, kind: str) -> list[str]:
     """
     if kind not in ("serve", "evaluate"):
         raise ValueError(f"kind is 'serve' or 'evaluate'. Received: {kind!r}")
-    columns = [CONTEXT_LENGTH]
+    columns = [features.CONTEXT_LENGTH]
     for feature in features.context_features(config):
         columns.append(feature.feature_name)
         columns.append(_lengths_column(feature))
@@ -81,11 +77,11 @@ def preprocess(inputs: Columns, config: pb.RecommenderConfig) -> dict[str, Any]:
       trainer.
     """
     outputs: dict[str, Any] = {
-        CONTEXT_LENGTH: _dense(inputs, CONTEXT_LENGTH, 1),
-        USER_ID: _dense(inputs, USER_ID, 1),
-        LABEL_POSITION: _dense(inputs, LABEL_POSITION, 1),
-        CONTEXT_TIMESTAMP: _dense(
-            inputs, CONTEXT_TIMESTAMP, features.max_context_length(config)
+        features.CONTEXT_LENGTH: _dense(inputs, features.CONTEXT_LENGTH, 1),
+        features.USER_ID: _dense(inputs, features.USER_ID, 1),
+        features.LABEL_POSITION: _dense(inputs, features.LABEL_POSITION, 1),
+        features.CONTEXT_TIMESTAMP: _dense(
+            inputs, features.CONTEXT_TIMESTAMP, features.max_context_length(config)
         ),
     }
     tables = {
@@ -135,7 +131,7 @@ def _mask(inputs: Columns, feature: pb.Feature) -> tf.Tensor:
     if features.length_column(name) in inputs:
         count = _dense(inputs, features.length_column(name), 1)
     elif features.role_of(name) == features.CONTEXT:
-        count = _dense(inputs, CONTEXT_LENGTH, 1)
+        count = _dense(inputs, features.CONTEXT_LENGTH, 1)
     else:
         count = tf.constant([[1]], tf.int64)
     return tf.range(length, dtype=tf.int64)[None, :] < count
@@ -147,7 +143,7 @@ def _analyzed(inputs: Columns, feature: pb.Feature) -> tf.Tensor:
     The catalogue's examples have no context, no user and no value of an activity: of
     them only the item's own features count.
     """
-    context_length = _dense(inputs, CONTEXT_LENGTH, 1)
+    context_length = _dense(inputs, features.CONTEXT_LENGTH, 1)
     if features.role_of(feature.feature_name) == features.LABEL:
         return tf.ones_like(context_length, tf.bool)
     return context_length > 0

@@ -395,10 +395,12 @@ def test_a_changed_configuration_is_trained(tmp_path: Path) -> None:
     assert (work.count("train"), work.count("examples")) == (16, 0)
 
 
-def test_changed_code_is_trained(grid: Grid, tmp_path: Path) -> None:
+def test_changed_code_is_trained(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(grid, FakeWork(by_rate), tmp_path / "out")
     work = FakeWork(by_rate)
-    work.transform_key = lambda config: "other"  # type: ignore[method-assign]
+    monkeypatch.setattr(work, "transform_key", lambda config: "other")
     run(grid, work, tmp_path / "out")
     assert work.count("examples") == 0
     assert (work.count("transform"), work.count("train")) == (2, 16)
@@ -460,7 +462,9 @@ def test_the_rate_with_the_best_mean_is_chosen() -> None:
         choose_rate("hr_10_test", values)
 
 
-def test_the_choice_looks_at_eval_alone(grid: Grid, tmp_path: Path) -> None:
+def test_the_choice_looks_at_eval_alone(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Test has the opposite order here, and only what was chosen is tested."""
     work = FakeWork(by_rate)
     tested = []
@@ -471,7 +475,7 @@ def test_the_choice_looks_at_eval_alone(grid: Grid, tmp_path: Path) -> None:
         tested.append((config.train.learning_rate, config.train.seed))
         return {"hr_10_test": 1 - by_rate(config), "ndcg_10_test": 0.0}
 
-    work.test = test  # type: ignore[method-assign]
+    monkeypatch.setattr(work, "test", test)
     result, _ = run(grid, work, tmp_path / "out", test=True)
     rates = [cell["chosen_learning_rate"] for cell in result["cells"]]
     assert rates == [0.1, 0.1, 0.01, 0.01]
@@ -590,7 +594,7 @@ class Terminal:
 
 def test_a_terminal_gets_a_bar(grid: Grid, tmp_path: Path) -> None:
     terminal = Terminal()
-    bar = progress_on(terminal)  # type: ignore[arg-type]
+    bar = progress_on(terminal)
     assert isinstance(bar, Bar)
     run_experiment(grid, FakeWork(by_rate), tmp_path / "out", bar)
     assert "16/16" in terminal.text

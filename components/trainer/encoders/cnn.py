@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from components.trainer.encoders.steps import running_maximum
+
 
 class CnnEncoder(keras.layers.Layer):
     """Masked causal convolutions, ReLU after each, and the maximum over the steps.
@@ -93,20 +95,3 @@ class CnnEncoder(keras.layers.Layer):
             values = convolution(values) * mask
         # No value is below 0, so the zeros of padded steps are never the largest alone.
         return running_maximum(values) if every_step else tf.reduce_max(values, axis=1)
-
-
-def running_maximum(values: tf.Tensor) -> tf.Tensor:
-    """The largest value up to each step, of values that are not below 0.
-
-    Args:
-      values: float32 [batch, length, width], the length static.
-
-    Returns:
-      float32 [batch, length, width].
-    """
-    length, reach = int(values.shape[1]), 1
-    while reach < length:
-        earlier = tf.pad(values[:, :-reach], [[0, 0], [reach, 0], [0, 0]])
-        values = tf.maximum(values, earlier)
-        reach *= 2
-    return values

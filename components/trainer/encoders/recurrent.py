@@ -7,6 +7,8 @@ from abc import abstractmethod
 import keras
 import tensorflow as tf
 
+from components.trainer.encoders.steps import known_length
+
 
 class RecurrentEncoder(keras.layers.Layer):
     """The state after the last step that is not padding, of the last layer.
@@ -71,11 +73,7 @@ class RecurrentEncoder(keras.layers.Layer):
         Raises:
           ValueError: if the length is not static.
         """
-        if values.shape[1] is None:
-            raise ValueError(
-                f"the steps are unrolled, so their number must be known. "
-                f"Received: values of shape {values.shape}"
-            )
+        known_length(values)
         states: list[tf.Tensor] = []
         for index, cell in enumerate(self._cells):
             if index:

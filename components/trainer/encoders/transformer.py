@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.trainer.encoders.steps import known_length, running_maximum
+
 # Added to what must not be attended to; finite, so that no row is NaN.
 _MASKED = -1e9
 # Of distances, and the first distance that is as good as any beyond.
@@ -82,12 +84,7 @@ class TransformerEncoder(keras.layers.Layer):
         Raises:
           ValueError: if the length is not static.
         """
-        length = values.shape[1]
-        if length is None:
-            raise ValueError(
-                f"the steps before each are fixed, so their number must be known. "
-                f"Received: values of shape {values.shape}"
-            )
+        length = known_length(values)
         state = self._to_state(values)
         earlier = tf.constant(np.tril(np.ones((length, length), np.float32)))
         attended = earlier * mask[:, tf.newaxis, :]  # [batch, length, length]
@@ -96,7 +93,10 @@ class TransformerEncoder(keras.layers.Layer):
             state = block(state, forbidden, training=training)
         state = self._norm(state)
         if every_step:
-            return state
+            # A padded step has what the last one before it has.
+            place = tf.range(length, dtype=tf.float32)[tf.newaxis] * mask
+            newest = running_maximum(place[..., tf.newaxis])[..., 0]
+            return tf.gather(state, tf.cast(newest, tf.int32), batch_dims=1)
         newest = mask * tf.cast(_steps_after(mask) < 0.5, tf.float32)
         return tf.reduce_sum(state * newest[..., tf.newaxis], axis=1)
 

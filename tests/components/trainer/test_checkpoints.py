@@ -66,6 +66,8 @@ def test_digest_tells_models_apart_but_not_trainings() -> None:
     other.model.lstm_num_units = 9
     assert model_digest(config()) == model_digest(config(learning_rate=0.5))
     assert model_digest(config()) != model_digest(other)
+    # Its head has weights of its own.
+    assert model_digest(config()) != model_digest(config(value_loss_weight=0.1))
 
 
 def test_checkpoint_of_another_model(tmp_path: Path) -> None:

@@ -334,12 +334,15 @@ def test_every_step_is_the_encoding_of_what_came_up_to_it(
     values = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
     mask = np.ones((2, 9), np.float32)
     mask[1, 6:] = 0
+    # A step without any id, in the middle.
+    mask[0, 4] = 0
+    values *= mask[..., np.newaxis]
     encode = make_encoder(kind, 4, sizes, "encoder")
     encode(values, mask)
     randomized(encode, values)
     every = encode(values, mask, every_step=True)
     assert every.shape == (2, 9, encoding_width(kind, 4, sizes))
-    for row, step in [(0, 0), (0, 3), (0, 8), (1, 4), (1, 5)]:
+    for row, step in [(0, 0), (0, 3), (0, 4), (0, 5), (0, 8), (1, 4), (1, 5)]:
         until = mask * (np.arange(9) <= step)
         expected = encode(values, until.astype(np.float32))[row]
         np.testing.assert_allclose(every[row, step], expected, atol=1e-5)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.trainer.targets import (
     Targets,
-    excluded_items,
+    had_before,
     label_targets,
     position_targets,
 )
@@ -61,7 +61,7 @@ def test_left_out_is_what_came_before_each_target(
         if every
         else label_targets(labels)
     )
-    found = excluded_items(
+    found = had_before(
         targets,
         tf.constant(contexts),
         tf.constant(earlier) if whole else None,
@@ -83,9 +83,7 @@ def test_left_out_is_what_came_before_each_target(
 @pytest.mark.parametrize("items", [[[0, 0, 0]], [[ROWS, ROWS + 5, -2]]])
 def test_padding_and_ids_without_a_row_leave_nothing_out(items: list) -> None:
     targets = Targets(tf.constant([3]), tf.constant([0]), tf.constant([2]))
-    found = excluded_items(
-        targets, tf.constant(items), None, tf.range(ROWS), ROWS
-    ).numpy()
+    found = had_before(targets, tf.constant(items), None, tf.range(ROWS), ROWS).numpy()
     assert not found.any()
 
 
@@ -93,7 +91,7 @@ def test_contexts_in_another_order_tell_their_own_steps() -> None:
     """As training has them where activities of a moment change places."""
     contexts = tf.constant([[7, 5, 6]])
     targets = position_targets(contexts, tf.constant([8]))
-    found = excluded_items(
+    found = had_before(
         targets, contexts, tf.constant([[2, 5, 6, 7]]), tf.range(ROWS), ROWS
     ).numpy()
     sets = [set(np.flatnonzero(row)) for row in found]
@@ -103,7 +101,7 @@ def test_contexts_in_another_order_tell_their_own_steps() -> None:
 @pytest.mark.parametrize("length", [1, 3])
 def test_a_context_of_any_length_leaves_out_no_more_than_it_holds(length: int) -> None:
     contexts = tf.constant([[5, 6, 0][:length]])
-    found = excluded_items(
+    found = had_before(
         label_targets(tf.constant([8])), contexts, None, tf.range(ROWS), ROWS
     ).numpy()
     assert set(np.flatnonzero(found[0])) == {5, 6} & set(contexts.numpy()[0])
