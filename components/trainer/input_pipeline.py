@@ -19,6 +19,7 @@ from components.trainer.earlier_items import (
     EarlierItems,
     activities_of,
 )
+from components.trainer.targets import num_distinct_targets
 from components.trainer.ties import shuffled_ties
 from configs import features
 from configs import recommender_pb2 as pb
@@ -47,6 +48,7 @@ class Columns:
         else empty.
       max_seen_length: the most earlier items that the device is given.
       shuffled: columns whose steps change places with others of the same moment.
+      every_position: whether the context's steps are targets too.
     """
 
     parse_spec: Mapping[str, Any]
@@ -56,6 +58,7 @@ class Columns:
     context: str = ""
     max_seen_length: int = 0
     shuffled: tuple[str, ...] = ()
+    every_position: bool = False
 
     @property
     def joins_timelines(self) -> bool:
@@ -72,7 +75,8 @@ class ExampleSet:
       columns: what is read of them.
       num_examples: in all files.
       label_counts: int64 [rows of the label], how often each item is the label.
-      context_steps: steps of all contexts together, if the columns name their items.
+      target_counts: int64 [rows of the label], how often each item is a target.
+      num_distinct_targets: targets, each once that several examples have.
       arrays: all examples by column if they fit in memory, else empty.
       truncated: how many have more earlier items than the device is given.
       earlier: the users' earlier items, if the examples do not have them.
@@ -82,7 +86,8 @@ class ExampleSet:
     columns: Columns
     num_examples: int
     label_counts: np.ndarray
-    context_steps: int = 0
+    target_counts: np.ndarray
+    num_distinct_targets: int
     arrays: Mapping[str, Any] = field(default_factory=dict)
     truncated: int = 0
     earlier: EarlierItems | None = None
@@ -170,10 +175,12 @@ class ExampleSet:
         return self._with_earlier(parse(serialized, self.columns.parse_spec))
 
     def _with_earlier(self, batch: Batch) -> Batch:
-        if self.earlier is None:
+        if features.USER_ID not in batch:
             return batch
         users = batch.pop(features.USER_ID)[:, 0]
         positions = tf.cast(batch.pop(features.LABEL_POSITION)[:, 0], tf.int64)
+        if self.earlier is None:
+            return batch
         return batch | {self.columns.seen: self.earlier(users, positions)}
 
 
@@ -196,16 +203,23 @@ def train_columns(config: pb.RecommenderConfig, num_label_rows: int) -> Columns:
         steps = features.max_context_length(config)
         spec[features.CONTEXT_TIMESTAMP] = tf.io.FixedLenFeature([steps], tf.int64)
         shuffled = _moving_columns(config)
-    if not (config.train.leave_out_seen and config.model.seen == pb.TIMELINE):
-        return Columns(
-            spec, label.feature_name, num_label_rows, context=context, shuffled=shuffled
-        )
-    spec[features.USER_ID] = tf.io.FixedLenFeature([1], tf.string)
-    spec[features.LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
-    seen = features.seen_feature_name(config)
-    most = int(config.model.max_seen_length)
+    seen, most = "", 0
+    if config.train.leave_out_seen and config.model.seen == pb.TIMELINE:
+        seen = features.seen_feature_name(config)
+        most = int(config.model.max_seen_length)
+    every_position = config.train.targets == pb.EVERY_POSITION
+    if seen or every_position:
+        spec[features.USER_ID] = tf.io.FixedLenFeature([1], tf.string)
+        spec[features.LABEL_POSITION] = tf.io.FixedLenFeature([1], tf.int64)
     return Columns(
-        spec, label.feature_name, num_label_rows, seen, context, most, shuffled
+        spec,
+        label.feature_name,
+        num_label_rows,
+        seen,
+        context,
+        most,
+        shuffled,
+        every_position,
     )
 
 
@@ -266,10 +280,12 @@ def read_examples(
     Raises:
       UserError: if there is no example, or a file cannot be read as such.
     """
-    counts = np.zeros(columns.num_label_rows, np.int64)
+    label_counts = np.zeros(columns.num_label_rows, np.int64)
+    target_counts = np.zeros(columns.num_label_rows, np.int64)
     parts: list[dict[str, Any]] = []
     shown: list[Activities] = []
-    num_examples = context_steps = truncated = size = 0
+    windows: list[np.ndarray] = []
+    num_examples = truncated = size = 0
     fits = True
     batches = read_records(files).batch(_DECODE_BATCH)
     try:
@@ -284,11 +300,13 @@ def read_examples(
                 lengths = part[columns.seen].row_lengths().numpy()
                 truncated += int((lengths > columns.max_seen_length).sum())
             labels = part[columns.label].numpy()[:, 0]
-            labels = labels[(labels >= 0) & (labels < columns.num_label_rows)]
-            counts += np.bincount(labels, minlength=columns.num_label_rows)
+            label_counts += _count(labels, columns.num_label_rows)
+            if columns.every_position:
+                following = part[columns.context].numpy()[:, 1:]
+                following = following[following != 0]
+                target_counts += _count(following, columns.num_label_rows)
+                windows.append(_windows(columns, part))
             num_examples += int(serialized.shape[0])
-            if columns.context:
-                context_steps += int(np.count_nonzero(part[columns.context]))
             size += sum(_num_bytes(column) for column in part.values())
             fits = fits and size <= max_in_memory_bytes
             parts = [*parts, part] if fits else []
@@ -306,23 +324,40 @@ def read_examples(
         arrays = {
             name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]
         }
-    earlier = EarlierItems(shown, columns.max_seen_length) if shown else None
+    distinct = num_examples
+    if columns.every_position:
+        distinct = num_distinct_targets(*np.concatenate(windows, axis=1))
     return ExampleSet(
         files,
         columns,
         num_examples,
-        counts,
-        context_steps,
+        label_counts,
+        label_counts + target_counts,
+        distinct,
         arrays,
         truncated,
-        earlier,
+        EarlierItems(shown, columns.max_seen_length) if shown else None,
     )
+
+
+def _count(ids: np.ndarray, num_rows: int) -> np.ndarray:
+    known = ids[(ids >= 0) & (ids < num_rows)]
+    return np.bincount(known, minlength=num_rows)
+
+
+def _windows(columns: Columns, part: Batch) -> np.ndarray:
+    """Rows of user, label's position and context's length, int64 [3, examples]."""
+    # A number in place of a name: all examples' are held at once.
+    users = tf.strings.to_hash_bucket_fast(part[features.USER_ID], 2**63 - 1)
+    lengths = np.count_nonzero(part[columns.context].numpy(), axis=1)
+    positions = part[features.LABEL_POSITION].numpy()
+    return np.stack([users.numpy()[:, 0], positions[:, 0], lengths])
 
 
 def _always_read(columns: Columns) -> list[str]:
     """The columns that are read of all examples before training, in memory or not."""
     names = [columns.label, columns.context]
-    if columns.joins_timelines:
+    if columns.joins_timelines or columns.every_position:
         names += [features.USER_ID, features.LABEL_POSITION]
     elif columns.seen:
         names.append(columns.seen)

@@ -26,7 +26,7 @@ class Objective:
         model: RecommendationModel,
         config: pb.RecommenderConfig,
         candidates: np.ndarray,
-        label_counts: np.ndarray,
+        target_counts: np.ndarray,
     ) -> None:
         """Prepares what all batches share.
 
@@ -34,13 +34,13 @@ class Objective:
           model: the model.
           config: its configuration.
           candidates: bool [rows of the label], the real items.
-          label_counts: int64 [rows of the label], how often each is a label of train.
+          target_counts: int64 [rows of the label], how often each is a target of train.
         """
         self._model = model
         self._config = config
         self._candidates = tf.constant(candidates)
         self._rows = tf.constant(np.flatnonzero(candidates).astype(np.int32))
-        shares = np.maximum(label_counts, 1) / max(label_counts.sum(), 1)
+        shares = np.maximum(target_counts, 1) / max(target_counts.sum(), 1)
         self._log_frequencies = tf.constant(np.log(shares).astype(np.float32))
         self._smoothing = float(config.train.label_smoothing)
         self._seed = int(config.train.seed) % 2**31

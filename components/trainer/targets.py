@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+
+Ints = npt.NDArray[np.integer]
 
 # Steps beyond those of any context: that of a label, and that of what never comes.
 _LAST = 2**30
@@ -51,6 +55,23 @@ def position_targets(contexts: tf.Tensor, labels: tf.Tensor) -> Targets:
     targets = tf.where(last, labels[:, tf.newaxis], following)  # [batch, length]
     place = tf.cast(tf.where(targets != 0), tf.int32)
     return Targets(tf.gather_nd(targets, place), place[:, 0], place[:, 1])
+
+
+def num_distinct_targets(users: Ints, positions: Ints, lengths: Ints) -> int:
+    """How many targets examples have, each once that several have.
+
+    Args:
+      users: int [examples], a number for each user.
+      positions: int [examples], activities of the user before the label; different ones
+        for each user.
+      lengths: int [examples], steps of the context; the last before the label.
+    """
+    order = np.lexsort((positions, users))
+    users, positions, lengths = users[order], positions[order], lengths[order]
+    # An example adds what lies behind its user's example before.
+    added = np.diff(positions, prepend=0)
+    added[np.diff(users, prepend=users[:1] - 1) != 0] = np.iinfo(np.int64).max
+    return int(np.minimum(added, lengths).sum())
 
 
 def had_before(

@@ -100,7 +100,7 @@ def fit(
       UserError: if no label of train is a real item.
       DivergedError: if the loss is no longer finite.
     """
-    if not train.label_counts[candidates].any():
+    if not train.target_counts[candidates].any():
         raise UserError(
             f"{config.input.label_feature.feature_name}: none of the "
             f"{train.num_examples} labels of train is a known item, there is nothing "
@@ -108,7 +108,7 @@ def fit(
         )
     batch_size = int(config.train.batch_size)
     steps = steps_per_epoch(config, train)
-    objective = Objective(model, config, candidates, train.label_counts)
+    objective = Objective(model, config, candidates, train.target_counts)
     loop = _Loop(model, config, objective, steps)
     rank = _rank_function(model, config, candidates)
     # tf.data takes seeds as signed integers.
@@ -147,8 +147,8 @@ def fit(
 def steps_per_epoch(config: pb.RecommenderConfig, train: ExampleSet) -> int:
     """Batches of an epoch: as configured, else as many as give each target once.
 
-    Where every position is a target, windows of n steps show each activity about n
-    times, so an epoch takes an n-th of the windows, the next one others.
+    Where every position is a target, overlapping windows show most targets many times,
+    so an epoch takes a share of the windows, the next one others.
 
     Args:
       config: the configuration.
@@ -156,9 +156,8 @@ def steps_per_epoch(config: pb.RecommenderConfig, train: ExampleSet) -> int:
     """
     if config.train.steps_per_epoch:
         return int(config.train.steps_per_epoch)
-    windows = float(train.num_examples)
-    if config.train.targets == pb.EVERY_POSITION and train.context_steps:
-        windows *= train.num_examples / train.context_steps
+    share = train.num_distinct_targets / max(int(train.target_counts.sum()), 1)
+    windows = train.num_examples * share
     return math.ceil(windows / int(config.train.batch_size))
 
 

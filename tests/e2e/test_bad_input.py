@@ -75,8 +75,8 @@ GENRELESS = "".join(
         (
             None,
             (
-                "input.activity_feature_groups={features {feature_name: "
-                '"context_director" embedding_dim: 2}}',
+                "input.activity_feature_groups.0.features.2.feature_name="
+                "context_director",
             ),
             ("context_director", "context_movie_genre"),
         ),

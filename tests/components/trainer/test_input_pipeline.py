@@ -55,7 +55,8 @@ def example(number: int) -> bytes:
     column["context_movie_rating"].float_list.value.extend([number / 2, 1.0, 0.0])
     column["label_movie_id"].int64_list.value.append(number)
     column["seen_movie_id"].int64_list.value.extend(range(2, 2 + number % 4))
-    column["user_id"].bytes_list.value.append(b"nobody reads this")
+    column["user_id"].bytes_list.value.append(b"one for all")
+    column["label_position"].int64_list.value.append(number + 2)
     return record.SerializeToString()
 
 
@@ -113,10 +114,28 @@ def test_the_seed_decides_the_order(files: list[str], limit: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [PLENTY, 0])
-def test_steps_of_contexts_are_counted(files: list[str], limit: int) -> None:
-    columns = input_pipeline.train_columns(config(), 30)
+@pytest.mark.parametrize("leave_out_seen", [False, True])
+def test_targets_are_counted_as_often_as_they_are_shown(
+    files: list[str], limit: int, leave_out_seen: bool
+) -> None:
+    settings = config()
+    settings.model.seen = pb.TIMELINE
+    settings.train.leave_out_seen = leave_out_seen
+    columns = input_pipeline.train_columns(settings, 30)
     found = input_pipeline.read_examples(files, columns, limit, "train")
-    assert found.context_steps == 2 * COUNT
+    np.testing.assert_array_equal(found.target_counts, found.label_counts)
+    assert found.num_distinct_targets == COUNT
+
+    settings.train.targets = pb.EVERY_POSITION
+    columns = input_pipeline.train_columns(settings, 30)
+    found = input_pipeline.read_examples(files, columns, limit, "train")
+    # The second step of each context is the item 2; one user's windows are one chain.
+    more = found.target_counts - found.label_counts
+    np.testing.assert_array_equal(more, np.bincount([2] * COUNT, minlength=30))
+    assert found.num_distinct_targets == COUNT + 1
+    for batch in found.shuffled_batches(10, seed=1).take(1):
+        assert "user_id" not in batch
+        assert "label_position" not in batch
 
 
 def test_limit_is_on_the_bytes_of_the_arrays(files: list[str]) -> None:

@@ -12,6 +12,7 @@ from components.trainer.targets import (
     Targets,
     had_before,
     label_targets,
+    num_distinct_targets,
     position_targets,
 )
 
@@ -32,6 +33,28 @@ def test_labels_by_hand() -> None:
     np.testing.assert_array_equal(targets.labels, [9, 4])
     np.testing.assert_array_equal(targets.example, [0, 1])
     assert (targets.step.numpy() >= 10_000).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 12), st.integers(0, 4)),
+        unique_by=lambda window: window[:2],
+        min_size=1,
+    )
+)
+def test_a_target_of_several_windows_counts_once(
+    windows: list[tuple[int, int, int]],
+) -> None:
+    """All windows are as long as they can be, or of one length."""
+    length = windows[0][2]
+    windows = [(user, label, min(label, length)) for user, label, _ in windows]
+    shown = {
+        (user, target)
+        for user, label, steps in windows
+        for target in range(label - steps + 1, label + 1)
+    }
+    assert num_distinct_targets(*np.array(windows).T) == len(shown)
 
 
 histories = st.lists(

@@ -62,7 +62,7 @@ def examples(count: int = 600, seed: int = 0, habit: bool = True) -> ExampleSet:
     }
     columns = train_columns(config(), ROWS)
     counts = np.bincount(label, minlength=ROWS)
-    return ExampleSet([], columns, count, counts, int(lengths.sum()), arrays)
+    return ExampleSet([], columns, count, counts, counts, count, arrays)
 
 
 def run(
@@ -137,14 +137,16 @@ def test_all_items_as_samples_are_about_the_full_softmax(targets: str) -> None:
     assert done.best.loss == pytest.approx(full.best.loss, rel=0.01)
 
 
-def test_every_position_takes_a_shorter_epoch() -> None:
-    """By the steps that contexts have, not by those that they have room for."""
-    settings = config(targets=pb.EVERY_POSITION)
-    windows = dataclasses.replace(examples(640), context_steps=640 * 2)
-    assert training.steps_per_epoch(settings, windows) == 640 / 32 / 2
+def test_an_epoch_is_as_long_as_its_distinct_targets() -> None:
+    settings = config()
+    data = examples(640)
+    assert training.steps_per_epoch(settings, data) == 640 / 32
+    overlapping = dataclasses.replace(
+        data, target_counts=3 * data.target_counts, num_distinct_targets=640 + 320
+    )
+    assert training.steps_per_epoch(settings, overlapping) == 640 / 32 / 2
     settings.train.steps_per_epoch = 7
-    assert training.steps_per_epoch(settings, windows) == 7
-    assert training.steps_per_epoch(config(), windows) == 640 / 32
+    assert training.steps_per_epoch(settings, overlapping) == 7
 
 
 @pytest.mark.parametrize("targets", pb.Targets.keys())
@@ -263,9 +265,8 @@ def test_loss_that_is_not_finite_ends_training() -> None:
 
 
 def test_labels_that_are_no_items_are_no_training() -> None:
-    nobody = dataclasses.replace(
-        examples(), label_counts=np.array([0, 600] + [0] * (ROWS - 2))
-    )
+    counts = np.array([0, 600] + [0] * (ROWS - 2))
+    nobody = dataclasses.replace(examples(), label_counts=counts, target_counts=counts)
     with pytest.raises(UserError, match=r"label_movie_id: none of the 600 labels"):
         run(config(pb.BOW), nobody)
 
@@ -282,7 +283,9 @@ def test_some_unknown_labels_leave_losses_and_metrics_finite(
     last = label == ROWS - 1
     counts = np.bincount(label[:, 0], minlength=ROWS)
     arrays = {**data.arrays, "label_movie_id": tf.constant(label)}
-    partly = dataclasses.replace(data, label_counts=counts, arrays=arrays)
+    partly = dataclasses.replace(
+        data, label_counts=counts, target_counts=counts, arrays=arrays
+    )
     assert last.any()
     settings = config(
         loss=pb.Loss.Value(loss),
