@@ -795,7 +795,7 @@ def _check_slices(config: pb.RecommenderConfig) -> None:
         if not name.startswith((features.LABEL, features.USER)):
             expected = f"{features.LABEL}<field> or {features.USER}<field>"
             raise _error(path, name, expected)
-        if name in (item, "user_id"):
+        if name in (item, "user_id", "label_position", "label_timestamp"):
             raise _error(path, name, "a column of fewer values: each becomes a slice")
         if name in names[:index]:
             raise _error(path, name, "each column once")
@@ -806,53 +806,90 @@ _TUNABLE = re.compile(
     r"train\.\w+|model\.(?!seen$|max_seen_length$|num_predictions$)\w+"
     r"|input\..*\.(embedding_dim|encoder_type)"
 )
-_NOT_TUNABLE = (
-    "train.checkpoint_path",
-    "train.max_checkpoints",
-    "train.num_eval_steps",
-)
+_NOT_OF_THE_MODEL = "another field: the model does not depend on this one"
+_NOT_TUNABLE = {
+    "train.seed": "another field: the luckiest seed makes no better model",
+    "train.num_eval_steps": "another field: trials are judged by the same examples",
+    "train.checkpoint_path": _NOT_OF_THE_MODEL,
+    "train.max_checkpoints": _NOT_OF_THE_MODEL,
+    "train.max_in_memory_bytes": _NOT_OF_THE_MODEL,
+}
 
 
 def _check_tune(config: pb.RecommenderConfig) -> None:
     if config.tune.num_trials and not config.tune.fields:
         raise _error("tune.fields", "none", "a field to tune, or tune.num_trials 0")
+    fields = [tuned.field for tuned in config.tune.fields]
     for index, tuned in enumerate(config.tune.fields):
         path = f"tune.fields.{index}"
-        if not _TUNABLE.fullmatch(tuned.field) or tuned.field in _NOT_TUNABLE:
-            expected = (
-                "a field of train or model that the bundle's format does not depend "
-                "on, an embedding_dim or an encoder_type"
-            )
-            raise _error(f"{path}.field", tuned.field, expected)
-        _, field = _find(config, tuned.field)
-        ranged = tuned.HasField("min_value") and tuned.HasField("max_value")
-        if bool(tuned.values) == ranged:
-            raise _error(path, tuned.field, "either values, or min_value and max_value")
-        if ranged:
-            _check_tuned_range(path, tuned, field)
-        ends = list(tuned.values) or [
-            f"{int(v) if field.cpp_type in _INTEGERS else v}"
-            for v in (tuned.min_value, tuned.max_value)
-        ]
-        for value in ends:
+        _check_tunable(config, f"{path}.field", tuned.field)
+        if tuned.field in fields[:index]:
+            raise _error(f"{path}.field", tuned.field, "each field once")
+        for value in _tuned_values(config, path, tuned):
             trial = pb.RecommenderConfig()
             trial.CopyFrom(config)
             try:
                 apply_override(trial, f"{tuned.field}={value}")
                 check_ranges(trial, "")
+                # With other tuned fields it may depend on their values.
+                if len(fields) == 1:
+                    validate_training(trial)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from error
 
 
-def _check_tuned_range(path: str, tuned: pb.TunedField, field: FieldDescriptor) -> None:
+def _check_tunable(config: pb.RecommenderConfig, path: str, name: str) -> None:
+    if not _TUNABLE.fullmatch(name) or name in _NOT_TUNABLE:
+        expected = _NOT_TUNABLE.get(
+            name,
+            "a field of train or model that the bundle's format does not depend on, "
+            "an embedding_dim or an encoder_type",
+        )
+        raise _error(path, name, expected)
+    steps = config.train.num_eval_steps
+    if name == "train.batch_size" and steps:
+        expected = f"another field, or train.num_eval_steps 0 in place of {steps}"
+        raise _error(path, name, f"{expected}: trials are judged by the same examples")
+    try:
+        _find(config, name)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _tuned_values(
+    config: pb.RecommenderConfig, path: str, tuned: pb.TunedField
+) -> list[str]:
+    """The values to choose from, or the ends of their range."""
+    ends = ("min_value", "max_value")
+    if tuned.values:
+        for name in (*ends, "logarithmic"):
+            if tuned.HasField(name):
+                expected = "none, since values are given"
+                raise _error(f"{path}.{name}", getattr(tuned, name), expected)
+        values = list(tuned.values)
+        if len(set(values)) < len(values):
+            raise _error(f"{path}.values", values, "each value once")
+        return values
+    if not all(tuned.HasField(name) for name in ends):
+        raise _error(path, tuned.field, "either values, or min_value and max_value")
+    _, field = _find(config, tuned.field)
     if is_repeated(field) or field.cpp_type not in _INTEGERS | _FLOATS:
         expected = f"none: {tuned.field} is no number, use values"
         raise _error(f"{path}.min_value", tuned.min_value, expected)
+    whole = field.cpp_type in _INTEGERS
+    for name in ends:
+        if whole and not getattr(tuned, name).is_integer():
+            expected = f"a whole number, as {tuned.field} is one"
+            raise _error(f"{path}.{name}", getattr(tuned, name), expected)
     if not tuned.min_value < tuned.max_value:
         expected = f"more than min_value, {tuned.min_value:g}"
         raise _error(f"{path}.max_value", tuned.max_value, expected)
     if tuned.logarithmic and tuned.min_value <= 0:
         raise _error(f"{path}.min_value", tuned.min_value, "above 0: it is logarithmic")
+    return [
+        str(int(value) if whole else value)
+        for value in (tuned.min_value, tuned.max_value)
+    ]
 
 
 def _check_eval(config: pb.RecommenderConfig) -> None:

@@ -310,14 +310,16 @@ class ModelConfig(_message.Message):
     def __init__(self, hidden_layer_dims: _Optional[_Iterable[int]] = ..., conv_num_filter_ratios: _Optional[_Iterable[int]] = ..., conv_kernel_size: _Optional[int] = ..., lstm_num_units: _Optional[int] = ..., num_predictions: _Optional[int] = ..., seen: _Optional[_Union[Seen, str]] = ..., max_seen_length: _Optional[int] = ..., gru_num_units: _Optional[int] = ..., transformer_num_units: _Optional[int] = ..., transformer_num_layers: _Optional[int] = ..., transformer_num_heads: _Optional[int] = ..., dropout: _Optional[float] = ..., layer_norm: bool = ..., lstm_num_layers: _Optional[int] = ..., gru_num_layers: _Optional[int] = ..., bow_layer_dims: _Optional[_Iterable[int]] = ..., cross_num_layers: _Optional[int] = ..., cross_rank: _Optional[int] = ..., ranking_num_candidates: _Optional[int] = ..., ranking_layer_dims: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PushConfig(_message.Message):
-    __slots__ = ["conversion_timeout_seconds", "push_destination", "quantization"]
+    __slots__ = ["conversion_timeout_seconds", "keep_versions", "push_destination", "quantization"]
     CONVERSION_TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     PUSH_DESTINATION_FIELD_NUMBER: _ClassVar[int]
     QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
     conversion_timeout_seconds: int
+    keep_versions: int
     push_destination: str
     quantization: Quantization
-    def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Union[Quantization, str]] = ..., conversion_timeout_seconds: _Optional[int] = ...) -> None: ...
+    def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Union[Quantization, str]] = ..., conversion_timeout_seconds: _Optional[int] = ..., keep_versions: _Optional[int] = ...) -> None: ...
 
 class RecommenderConfig(_message.Message):
     __slots__ = ["data", "eval", "input", "model", "name", "push", "train", "tune"]

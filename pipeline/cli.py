@@ -16,6 +16,7 @@ from pipeline.kubeflow_commands import kubeflow
 from pipeline.options import CONFIG, SET, VERBOSE
 from pipeline.paths import expect_file, expect_folder, expect_new, expect_writable
 from pipeline.quiet import quiet
+from pipeline.version_commands import rollback, versions
 
 NOT_BLESSED_EXIT_CODE = 3
 
@@ -148,9 +149,9 @@ def run(
     result = summary.summarize(config, finished)
     click.echo("\n".join(["", *result.lines]))
     if config.tune.num_trials:
-        best = finished.uri("Tuner", "best_hyperparameters")
-        click.echo("\n".join(write_tuned_config(config, best, output)))
-    if not result.blessed:
+        results = finished.uri("Tuner", "tuner_results")
+        click.echo("\n".join(write_tuned_config(config, results, output)))
+    if not result.is_current:
         sys.exit(NOT_BLESSED_EXIT_CODE)
 
 
@@ -239,7 +240,10 @@ def train(
     expect_new(output)
     _prepare(verbose)
     from pipeline import steps
+    from pipeline.tuned import NOT_TUNED
 
+    if config.tune.num_trials:
+        click.echo(NOT_TUNED)
     for line in steps.train(config, examples_folder, output, click.echo):
         click.echo(line)
 
@@ -341,6 +345,8 @@ def validate_config(
 
 
 main.add_command(recommend)
+main.add_command(versions)
+main.add_command(rollback)
 main.add_command(inspect_bundle)
 main.add_command(download_command, name="download")
 main.add_command(experiment)

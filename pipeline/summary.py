@@ -19,7 +19,14 @@ from components.evaluator.verdict import SliceMetrics, Verdict, read_verdict
 from components.text_table import table_lines
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.executor import split_examples
-from components.tflite_pusher.executor import NOT_BLESSED, OUTCOME, UNCHANGED
+from components.tflite_pusher.executor import (
+    NOT_BLESSED,
+    OUTCOME,
+    PATH,
+    ROLLED_BACK,
+    UNCHANGED,
+    VERSION,
+)
 from components.tflite_pusher.push import BUNDLE
 from components.timeline_example_gen.report_text import report_lines
 from configs import features
@@ -43,11 +50,11 @@ class Summary:
 
     Attributes:
       lines: for the terminal.
-      blessed: whether both gates let the model through.
+      is_current: whether the model is the pushed version that is current.
     """
 
     lines: list[str]
-    blessed: bool
+    is_current: bool
 
 
 def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
@@ -75,13 +82,20 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
     ]
     if outcome == NOT_BLESSED:
         lines.append("Pushed: nothing, the current version stays")
-        return Summary(lines, blessed=False)
-    path = pushed["path"].string_value
+        return Summary(lines, is_current=False)
+    if outcome == ROLLED_BACK:
+        version = pushed[VERSION].int_value
+        lines.append(
+            f"Pushed: nothing: this is version {version}, which was rolled back "
+            f"(pocketrec rollback --to {version} makes it current again)"
+        )
+        return Summary(lines, is_current=False)
+    path = pushed[PATH].string_value
     note = ", unchanged since an earlier run" if outcome == UNCHANGED else ""
     lines.append(f"Pushed: {path}{note}")
     history = sample_history(config, run)
     lines += ["", *_recommendations(Path(path) / BUNDLE, history)]
-    return Summary(lines, blessed=True)
+    return Summary(lines, is_current=True)
 
 
 def _vocabularies(bundle: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,14 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     """The manifest of a bundle that this package wrote."""
     result: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     return result
+
+
+def day(seconds: int | None) -> str:
+    """The date (UTC) of a moment in the data, ``"unknown"`` where there is none.
+
+    Args:
+      seconds: since 1970.
+    """
+    if seconds is None:
+        return "unknown"
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d")

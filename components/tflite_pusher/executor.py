@@ -10,12 +10,15 @@ from typing import Any
 from tfx import types
 from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from components.current_model.current import version_dir
 from components.evaluator.verdict import read_verdict
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import model_card, push
+from components.tflite_pusher.lock import locked
 from components.trainer.trainer import DEVICE_MODEL
 from configs import recommender_pb2 as pb
 from configs.loader import parse_config
@@ -26,7 +29,9 @@ BLESSINGS = {"saved_model": "model_blessing", "tflite": "tflite_blessing"}
 
 OUTCOME = "outcome"
 PUSHED, UNCHANGED, NOT_BLESSED = "pushed", "unchanged", "not blessed"
+ROLLED_BACK = "rolled back"
 VERSION = "version"
+PATH = "path"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -48,25 +53,27 @@ class Executor(base_executor.BaseExecutor):
             bundle = Path(folder) / push.BUNDLE
             uri = artifact_utils.get_single_uri(input_dict["tflite_model"])
             io_utils.copy_dir(path_utils.serving_model_dir(uri), str(bundle))
-            pushed = self._push(bundle, input_dict, exec_properties)
-        artifact.set_string_custom_property(
-            OUTCOME, UNCHANGED if pushed.unchanged else PUSHED
-        )
-        artifact.set_int_custom_property(VERSION, pushed.version)
-        artifact.set_string_custom_property("path", pushed.path)
+            destination = exec_properties["push_destination"]
+            fileio.makedirs(destination)
+            with locked(destination):
+                outcome, version = self._push(bundle, input_dict, exec_properties)
+        artifact.set_string_custom_property(OUTCOME, outcome)
+        artifact.set_int_custom_property(VERSION, version)
+        artifact.set_string_custom_property(PATH, version_dir(destination, version))
 
     def _push(
         self,
         bundle: Path,
         input_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
-    ) -> push.Pushed:
+    ) -> tuple[str, int]:
         destination = exec_properties["push_destination"]
         manifest = manifests.read_manifest(bundle)
         digest = push.bundle_digest(manifest)
-        current = push.unchanged(destination, digest)
-        if current is not None:
-            return current
+        if (current := push.unchanged(destination, digest)) is not None:
+            return UNCHANGED, current
+        if (left := push.rolled_back(destination, digest)) is not None:
+            return ROLLED_BACK, left
         version = push.next_version(destination)
         config = parse_config(exec_properties["config"])
         manifest |= {
@@ -84,9 +91,14 @@ class Executor(base_executor.BaseExecutor):
         card = model_card.model_card(manifest)
         (bundle / push.MODEL_CARD).write_text(card, encoding="utf-8")
         manifests.write_manifest(bundle, manifest)
-        return push.push(
-            destination, version, bundle, _training(input_dict, exec_properties, bundle)
+        push.push(
+            destination,
+            version,
+            bundle,
+            _training(input_dict, exec_properties, bundle),
+            int(config.push.keep_versions),
         )
+        return PUSHED, version
 
 
 def _training(

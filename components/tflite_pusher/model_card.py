@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from components.tflite_converter import manifest as manifests
@@ -13,7 +12,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     """Markdown from a bundle's manifest, gates included."""
     data = manifest["data"]
     model = manifest["files"][manifests.MODEL]
-    first, last = _date(data["first_timestamp"]), _date(data["last_timestamp"])
+    first = manifests.day(data["first_timestamp"])
+    last = manifests.day(data["last_timestamp"])
     inputs = [
         (spec["name"], spec["dtype"], f"[1, {spec['length']}]")
         for spec in manifest["signature"]["inputs"]
@@ -64,9 +64,3 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     columns = list(header)
     lines = [columns, ["---"] * len(columns), *([str(c) for c in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _date(seconds: int | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d")

@@ -5,9 +5,10 @@ Layout of the destination::
     versions/1/bundle/    what ships
     versions/1/training/  what the next gate and warm start need
     CURRENT               the number of the version in use
+    log/000001.json       who was replaced by what
 
 Readers follow ``CURRENT``, which is written last, so they see the old version whole or
-the new one whole.
+the new one whole. Who changes anything holds the lock of `lock.locked`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from components.current_model.current import current_version
 from components.tflite_converter import manifest as manifests
+from components.tflite_pusher import push_log
+from components.tflite_pusher.push_log import PUSH, ROLLBACK
 from configs.errors import UserError
 
 VERSIONS = "versions"
@@ -34,20 +37,8 @@ TRAINING = "training"
 CURRENT = "CURRENT"
 MODEL_CARD = "model_card.md"
 
-
-@dataclass(frozen=True)
-class Pushed:
-    """Outcome of a push.
-
-    Attributes:
-      version: the current version after it.
-      path: its folder.
-      unchanged: the bundle was the current one already, nothing was written.
-    """
-
-    version: int
-    path: str
-    unchanged: bool
+_STAGING, _REMOVED = ".staging-", ".removed-"
+_BLOCK = 2**20
 
 
 def bundle_digest(manifest: Mapping[str, Any]) -> str:
@@ -63,66 +54,155 @@ def bundle_digest(manifest: Mapping[str, Any]) -> str:
 
 def next_version(destination: str) -> int:
     """One more than the largest version that was ever pushed; 1 for the first."""
-    folder = os.path.join(destination, VERSIONS)
-    if not fileio.exists(folder):
-        return 1
-    names = [str(name).rstrip("/") for name in fileio.listdir(folder)]
-    return max((int(name) for name in names if name.isdigit()), default=0) + 1
+    pushed = [event.version for event in push_log.read(destination)]
+    return max([*versions_of(destination), *pushed], default=0) + 1
 
 
-def unchanged(destination: str, digest: str) -> Pushed | None:
+def unchanged(destination: str, digest: str) -> int | None:
     """The current version, if its bundle has this digest."""
     version = current_version(destination)
-    if version is None:
+    manifest = None if version is None else manifest_of(destination, version)
+    if manifest is None or bundle_digest(manifest) != digest:
         return None
-    path = os.path.join(destination, VERSIONS, str(version))
-    text = io_utils.read_string_file(os.path.join(path, BUNDLE, manifests.MANIFEST))
-    if bundle_digest(json.loads(text)) != digest:
-        return None
-    return Pushed(version, path, unchanged=True)
+    return version
+
+
+def rolled_back(destination: str, digest: str) -> int | None:
+    """The version with a bundle of this digest that a rollback has left.
+
+    Args:
+      destination: of the push.
+      digest: of a bundle, see `bundle_digest`.
+    """
+    left = {
+        event.replaced
+        for event in push_log.read(destination)
+        if event.kind == ROLLBACK and event.replaced is not None
+    }
+    for version in sorted(left - {current_version(destination)}):
+        manifest = manifest_of(destination, version)
+        if manifest is not None and bundle_digest(manifest) == digest:
+            return version
+    return None
 
 
 def push(
-    destination: str, version: int, bundle: Path, training: Mapping[str, str]
-) -> Pushed:
-    """Writes a version and makes it the current one.
+    destination: str,
+    version: int,
+    bundle: Path,
+    training: Mapping[str, str],
+    keep_versions: int = 0,
+) -> None:
+    """Writes a version and makes it the current one; the caller holds the lock.
 
     Args:
       destination: a local folder or any that TFX's fileio reaches.
       version: its number, see `next_version`.
       bundle: the local folder of the finished bundle, manifest included.
       training: name below ``training/`` to the folder or file that is copied there.
+      keep_versions: so many newest versions stay, and the current one. 0: all.
 
     Raises:
-      UserError: if the destination cannot be written, or the version is there already.
-      OSError: if what was written does not read back as it should.
+      UserError: if the destination cannot be written, what was written does not read
+        back as it should, or the version is there already.
     """
     versions = os.path.join(destination, VERSIONS)
-    staging = os.path.join(versions, f".staging-{uuid.uuid4().hex}")
+    staging = os.path.join(versions, f"{_STAGING}{uuid.uuid4().hex}")
     final = os.path.join(versions, str(version))
+    replaced = current_version(destination)
     try:
+        _sweep(versions)
         fileio.makedirs(staging)
-    except OSError as error:
-        raise UserError(
-            f"push destination {destination}: cannot be written: {error}"
-        ) from error
-    try:
-        io_utils.copy_dir(str(bundle), os.path.join(staging, BUNDLE))
+        _copy_verified(str(bundle), os.path.join(staging, BUNDLE))
         for name, source in training.items():
-            _copy(source, os.path.join(staging, TRAINING, name))
-        _verify(os.path.join(staging, BUNDLE), manifests.read_manifest(bundle))
+            _copy_verified(source, os.path.join(staging, TRAINING, name))
+        verify(os.path.join(staging, BUNDLE))
         if fileio.exists(final):
             raise UserError(
                 f"push destination {destination}: version {version} was pushed by "
                 "another run meanwhile; run again"
             )
         fileio.rename(staging, final)
-    except BaseException:
+        make_current(destination, PUSH, version, replaced)
+    # TensorFlow's file systems raise errors of their own, which are no OSErrors.
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(
+            f"push destination {destination}: cannot be written: {_one_line(error)}"
+        ) from error
+    finally:
         if fileio.exists(staging):
             fileio.rmtree(staging)
-        raise
-    _make_current(destination, version)
-    return Pushed(version, final, unchanged=False)
+    _retain(destination, keep_versions)
+
+
+def make_current(
+    destination: str, kind: str, version: int, replaced: int | None
+) -> None:
+    """Switches ``CURRENT``, and says so in the log; the caller holds the lock.
+
+    Args:
+      destination: of the push.
+      kind: of the event, see `push_log`.
+      version: a whole one.
+      replaced: the version that was current before.
+    """
+    if replaced is not None and push_log.current_since(destination, replaced) is None:
+        push_log.append(destination, push_log.FOUND, replaced, None)
+    written = os.path.join(destination, f".{CURRENT}-{uuid.uuid4().hex}")
+    io_utils.write_string_file(written, f"{version}\n")
+    fileio.rename(written, os.path.join(destination, CURRENT), overwrite=True)
+    push_log.append(destination, kind, version, replaced)
+
+
+def verify(bundle: str) -> None:
+    """Reads a bundle's files back.
+
+    Args:
+      bundle: its folder.
+
+    Raises:
+      UserError: if one is missing or not as the manifest says.
+    """
+    manifest = json.loads(
+        io_utils.read_string_file(os.path.join(bundle, manifests.MANIFEST))
+    )
+    for name, entry in manifest["files"].items():
+        path = os.path.join(bundle, name)
+        if not fileio.exists(path) or _sha256(path) != entry["sha256"]:
+            raise UserError(f"{path}: is not what the manifest says")
+
+
+def versions_of(destination: str) -> list[int]:
+    """The numbers of all versions, ascending."""
+    folder = os.path.join(destination, VERSIONS)
+    if not fileio.isdir(folder):
+        return []
+    names = [str(name).rstrip("/") for name in fileio.listdir(folder)]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _retain(destination: str, keep_versions: int) -> None:
+    if not keep_versions:
+        return
+    current = current_version(destination)
+    for version in versions_of(destination)[:-keep_versions]:
+        if version != current:
+            folder = os.path.join(destination, VERSIONS, str(version))
+            removed = os.path.join(
+                destination, VERSIONS, f"{_REMOVED}{uuid.uuid4().hex}"
+            )
+            # A reader sees the version whole or not at all.
+            fileio.rename(folder, removed)
+            fileio.rmtree(removed)
+            push_log.append(destination, push_log.REMOVE, version, None)
+
+
+def _sweep(versions: str) -> None:
+    """Removes what pushers left that were killed."""
+    if fileio.isdir(versions):
+        for name in fileio.listdir(versions):
+            if str(name).startswith((_STAGING, _REMOVED)):
+                fileio.rmtree(os.path.join(versions, str(name).rstrip("/")))
 
 
 def check_writable(destination: str) -> None:
@@ -147,21 +227,40 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _copy(source: str, target: str) -> None:
-    if fileio.isdir(source):
-        io_utils.copy_dir(source, target)
-    else:
+def _copy_verified(source: str, target: str) -> None:
+    """Copies a file or folder and reads it back.
+
+    Raises:
+      UserError: if the copy is not the same.
+    """
+    if not fileio.isdir(source):
         io_utils.copy_file(source, target)
+        _compare(source, target)
+        return
+    io_utils.copy_dir(source, target)
+    for folder, _, names in fileio.walk(source):
+        for name in names:
+            path = os.path.join(str(folder), str(name))
+            _compare(path, os.path.join(target, os.path.relpath(path, source)))
 
 
-def _verify(bundle: str, manifest: Mapping[str, Any]) -> None:
-    for name, entry in manifest["files"].items():
-        content = io_utils.read_bytes_file(os.path.join(bundle, name))
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise OSError(f"{bundle}/{name}: what was written does not read back")
+def _compare(source: str, target: str) -> None:
+    if not fileio.exists(target) or _sha256(source) != _sha256(target):
+        raise UserError(f"{target}: what was written does not read back")
 
 
-def _make_current(destination: str, version: int) -> None:
-    written = os.path.join(destination, f".{CURRENT}-{uuid.uuid4().hex}")
-    io_utils.write_string_file(written, f"{version}\n")
-    fileio.rename(written, os.path.join(destination, CURRENT), overwrite=True)
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with fileio.open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def manifest_of(destination: str, version: int) -> dict[str, Any] | None:
+    """A version's manifest; None if there is none any more."""
+    path = os.path.join(destination, VERSIONS, str(version), BUNDLE, manifests.MANIFEST)
+    if not fileio.exists(path):
+        return None
+    result: dict[str, Any] = json.loads(io_utils.read_string_file(path))
+    return result

@@ -27,3 +27,11 @@ def search_space(config: pb.RecommenderConfig) -> keras_tuner.HyperParameters:
                 tuned.field, tuned.min_value, tuned.max_value, sampling=sampling
             )
     return space
+
+
+def keep_in_range(chosen: keras_tuner.HyperParameters) -> None:
+    """Mends values in place: a logarithmic Int may be drawn as max_value + 1."""
+    for parameter in chosen.space:
+        if isinstance(parameter, keras_tuner.engine.hyperparameters.Int):
+            value = chosen.values[parameter.name]
+            chosen.values[parameter.name] = min(value, parameter.max_value)

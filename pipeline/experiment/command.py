@@ -98,6 +98,10 @@ def experiment(
         require_matplotlib()
     if not verbose:
         click.get_current_context().with_resource(quiet())
+    from pipeline.tuned import NOT_TUNED
+
+    if any(cell.config.tune.num_trials for cell in grid.cells):
+        click.echo(NOT_TUNED)
     click.echo("Starting TFX ...")
     from components.tflite_converter.bundle import protocol
     from pipeline.experiment.progress import progress_on

@@ -244,11 +244,36 @@ def _check_together(
         seen[text] = name
 
 
+# What decides how much the model is shown; the labels of eval and test stay the same.
+_INPUTS_ONLY = (
+    "max_context_length",
+    "max_context_movie_genre_length",
+    "max_feature_lengths",
+    "derived_fields",
+    "build_vocabs",
+    "vocab_dir",
+    "window_stride",
+    "max_windows_per_user",
+    "num_shards",
+    "history_length_buckets",
+    "max_rejected_fraction",
+)
+
+
 def _protocol(config: pb.RecommenderConfig) -> list[tuple[str, str]]:
     """What metrics must have in common, to be compared."""
+    found = []
+    for field in pb.DataConfig.DESCRIPTOR.fields:
+        value = getattr(config.data, field.name)
+        if field.enum_type is not None:
+            value = field.enum_type.values_by_number[value].name
+        if field.name not in _INPUTS_ONLY:
+            found.append((f"data.{field.name}", str(value)))
+    evaluated = int(config.train.num_eval_steps * config.train.batch_size)
     return [
-        ("data.split", pb.Split.Name(config.data.split)),
+        *found,
         ("model.seen", pb.Seen.Name(config.model.seen)),
+        ("train.num_eval_steps", f"{evaluated} examples" if evaluated else "all"),
     ]
 
 

@@ -178,6 +178,7 @@ def test_elements_are_replaced_and_removed(config: pb.RecommenderConfig) -> None
         ("eval.eval_top_k=500", ("model.num_predictions", "100", "500")),
         ("eval.slice_features=context_x", ("eval.slice_features.0", "label_<field>")),
         ("eval.slice_features=user_id", ("eval.slice_features.0", "fewer values")),
+        ("eval.slice_features=label_timestamp", ("slice_features.0", "fewer values")),
         ("eval.slice_features=label_movie_id", ("slice_features.0", "fewer values")),
         ("eval.slice_features=user_age,user_age", ("slice_features.1", "once")),
         ("data.train_end=5", ("data.train_end", "TEMPORAL")),

@@ -158,7 +158,7 @@ def run_through(
         echo=lambda line: None,
     )
     result = summary.summarize(config, run)
-    assert result.blessed, result.lines
+    assert result.is_current, result.lines
     assert (push / "CURRENT").read_text() == "1\n"
     examples = run.uri("TimelineExampleGen", "examples")
     check_agreement(config, push / "versions" / "1", examples)

@@ -17,6 +17,8 @@ COMMANDS = (
     "train",
     "export",
     "recommend",
+    "versions",
+    "rollback",
     "inspect-bundle",
     "validate-config",
     "download",

@@ -1,0 +1,61 @@
+"""Makes an earlier version the current one again."""
+
+from __future__ import annotations
+
+import os
+
+from components.current_model.current import current_version
+from components.tflite_pusher import push, push_log
+from components.tflite_pusher.lock import locked
+from configs.errors import UserError
+
+
+def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
+    """Switches to another version that is there and whole.
+
+    Args:
+      destination: of the pushes.
+      to: the version; without it, the one that the current one replaced.
+
+    Returns:
+      The version that was current, and the one that is now.
+
+    Raises:
+      UserError: if there is no such version, it is the current one already or not
+        whole, or another process changes the destination.
+    """
+    current = current_version(destination)
+    if current is None:
+        raise UserError(f"push destination {destination}: nothing is pushed there")
+    with locked(destination):
+        current = current_version(destination)
+        assert current is not None  # Nobody removes the pointer.
+        target = _before(destination, current) if to is None else to
+        there = push.versions_of(destination)
+        if target not in there:
+            raise UserError(
+                f"push destination {destination}: there is no version "
+                f"{'before ' + str(current) if target is None else target}. Expected "
+                f"one of {', '.join(map(str, there))}"
+            )
+        if target == current:
+            raise UserError(
+                f"push destination {destination}: version {target} is the current one "
+                "already"
+            )
+        push.verify(os.path.join(destination, push.VERSIONS, str(target), push.BUNDLE))
+        push.make_current(destination, push_log.ROLLBACK, target, current)
+    return current, target
+
+
+def _before(destination: str, current: int) -> int | None:
+    """The version that the current one replaced when it was pushed, if it is there."""
+    pushed = [
+        event.replaced
+        for event in push_log.read(destination)
+        if event.version == current and event.kind == push_log.PUSH
+    ]
+    there = push.versions_of(destination)
+    if pushed and pushed[-1] in there:
+        return pushed[-1]
+    return max((version for version in there if version < current), default=None)

@@ -1,0 +1,270 @@
+"""Rollback, retention, the log and the table of versions, at one destination."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from components.current_model.current import current_version
+from components.tflite_converter import manifest as manifests
+from components.tflite_pusher import push, push_log
+from components.tflite_pusher.lock import LOCK, locked
+from components.tflite_pusher.rollback import rollback
+from components.tflite_pusher.versions import (
+    log_lines,
+    versions,
+    versions_lines,
+)
+from configs.errors import UserError
+from tests.components.tflite_pusher.conftest import bundle, tree
+
+GATES = {
+    "tflite": [
+        {"metric": "hr_5_test", "value": 0.1},
+        {"metric": "hr_10_test", "value": 0.25},
+    ]
+}
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> str:
+    return str(tmp_path / "push")
+
+
+def push_many(destination: str, count: int, training: dict, **options: int) -> None:
+    for number in range(1, count + 1):
+        folder = Path(destination).parent / f"bundle-{number}"
+        source = bundle(folder, b"model %d" % number, gates=GATES, version=number)
+        push.push(destination, number, source, training, **options)
+
+
+def happened(destination: str) -> list[tuple[str, int, int | None]]:
+    return [(e.kind, e.version, e.replaced) for e in push_log.read(destination)]
+
+
+def statuses(destination: str) -> dict[int, str]:
+    return {v.number: v.status for v in versions(destination)}
+
+
+def test_a_rollback_goes_to_what_was_replaced_and_forth_again(
+    destination: str, training: dict[str, str]
+) -> None:
+    push_many(destination, 3, training)
+    assert rollback(destination) == (3, 2)
+    assert rollback(destination) == (2, 1)
+    assert current_version(destination) == 1
+    assert statuses(destination) == {1: "current", 2: "rolled back", 3: "rolled back"}
+    assert rollback(destination, to=3) == (1, 3)
+    assert statuses(destination) == {1: "rolled back", 2: "rolled back", 3: "current"}
+    assert push.next_version(destination) == 4
+    assert happened(destination) == [
+        ("push", 1, None),
+        ("push", 2, 1),
+        ("push", 3, 2),
+        ("rollback", 2, 3),
+        ("rollback", 1, 2),
+        ("rollback", 3, 1),
+    ]
+
+
+def test_after_a_rollback_a_push_replaces_the_version_that_is_current(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    push_many(destination, 3, training)
+    rollback(destination, to=1)
+    push.push(destination, 4, bundle(tmp_path / "new", b"new"), training)
+    assert happened(destination)[-1] == ("push", 4, 1)
+    assert rollback(destination) == (4, 1)
+
+
+def test_a_version_that_was_left_is_known_by_its_digest(
+    destination: str, training: dict[str, str]
+) -> None:
+    push_many(destination, 2, training)
+    digests = [
+        push.bundle_digest(push.manifest_of(destination, number) or {})
+        for number in (1, 2)
+    ]
+    assert push.rolled_back(destination, digests[1]) is None
+    rollback(destination)
+    assert [push.rolled_back(destination, digest) for digest in digests] == [None, 2]
+    rollback(destination, to=2)
+    assert [push.rolled_back(destination, digest) for digest in digests] == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("pushed", "to", "message"),
+    [
+        (0, None, "nothing is pushed"),
+        (1, None, "no version before 1.* Expected one of 1"),
+        (2, 7, "no version 7. Expected one of 1, 2"),
+        (2, 2, "version 2 is the current one already"),
+    ],
+)
+def test_a_rollback_that_cannot_be_changes_nothing(
+    destination: str,
+    training: dict[str, str],
+    pushed: int,
+    to: int | None,
+    message: str,
+) -> None:
+    os.mkdir(destination)
+    push_many(destination, pushed, training)
+    before = tree(Path(destination))
+    with pytest.raises(UserError, match=message):
+        rollback(destination, to)
+    after = tree(Path(destination))
+    after.pop(LOCK, None)
+    assert after == before
+
+
+@pytest.mark.parametrize("change", [b"altered", None])
+def test_a_rollback_to_a_version_that_is_not_whole_is_refused(
+    destination: str, training: dict[str, str], change: bytes | None
+) -> None:
+    push_many(destination, 2, training)
+    model = Path(destination) / "versions" / "1" / "bundle" / manifests.MODEL
+    if change is None:
+        model.unlink()
+    else:
+        model.write_bytes(change)
+    with pytest.raises(
+        UserError, match=r"model\.tflite: is not what the manifest says"
+    ):
+        rollback(destination)
+    assert current_version(destination) == 2
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"), [(0, [1, 2, 3, 4]), (1, [4]), (3, [2, 3, 4])]
+)
+def test_the_newest_versions_stay(
+    destination: str, training: dict[str, str], keep: int, left: list[int]
+) -> None:
+    push_many(destination, 4, training, keep_versions=keep)
+    assert push.versions_of(destination) == left
+    removed = [number for number in range(1, 5) if number not in left]
+    assert [n for n, s in statuses(destination).items() if s == "removed"] == removed
+    assert push.next_version(destination) == 5
+
+
+def test_the_current_version_stays_however_old_it_is(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    push_many(destination, 4, training)
+    rollback(destination, to=1)
+    push._retain(destination, 1)
+    assert push.versions_of(destination) == [1, 4]
+
+
+def test_what_killed_pushers_left_is_removed_by_the_next(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    push_many(destination, 1, training)
+    folder = Path(destination) / "versions"
+    for name in (".staging-abc", ".removed-abc"):
+        (folder / name / "bundle").mkdir(parents=True)
+    push.push(destination, 2, bundle(tmp_path / "new", b"new"), training)
+    assert sorted(os.listdir(folder)) == ["1", "2"]
+
+
+def test_a_version_without_an_event_is_found_and_kept_in_the_log(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    """Its pusher was killed after CURRENT was switched."""
+    push_many(destination, 2, training)
+    os.remove(Path(destination) / "log" / "000002.json")
+    push.push(destination, 3, bundle(tmp_path / "new", b"new"), training)
+    assert happened(destination) == [
+        ("push", 1, None),
+        ("found", 2, None),
+        ("push", 3, 2),
+    ]
+    assert statuses(destination) == {1: "", 2: "", 3: "current"}
+
+
+def test_only_one_process_at_a_time(destination: str) -> None:
+    os.mkdir(destination)
+    with locked(destination):
+        other = multiprocessing.get_context("fork").Process(
+            target=_hold, args=(destination,)
+        )
+        other.start()
+        other.join()
+        assert other.exitcode == 7
+    with locked(destination):
+        pass
+
+
+def _hold(destination: str) -> None:
+    try:
+        with locked(destination):
+            os._exit(0)
+    except UserError as error:
+        os._exit(7 if "another process is changing it" in str(error) else 1)
+
+
+def test_a_killed_process_lets_go(destination: str) -> None:
+    os.mkdir(destination)
+    pid = os.fork()
+    if not pid:
+        with locked(destination):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with locked(destination):
+        pass
+
+
+def test_a_disk_that_fills_up_leaves_all_as_it_was(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    push_many(destination, 1, training)
+    before = tree(Path(destination))
+    large = bundle(tmp_path / "large", b"x" * 100_000)
+    pid = os.fork()
+    if not pid:
+        # As a full disk, a limit on the size of a file fails in the midst of it.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        try:
+            push.push(destination, 2, large, training)
+        except UserError as error:
+            os._exit(7 if destination in str(error) else 1)
+        os._exit(2)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert tree(Path(destination)) == before
+    assert os.listdir(Path(destination) / "versions") == ["1"]
+
+
+def test_the_table_and_the_log_tell_the_story(
+    destination: str, training: dict[str, str]
+) -> None:
+    push_many(destination, 3, training, keep_versions=2)
+    rollback(destination)
+    lines = [line.split() for line in versions_lines(versions(destination))]
+    assert lines[0] == ["version", "pushed", "span", "hr_10_test", "bytes", "status"]
+    assert [line[0] for line in lines[1:]] == ["1", "2", "3"]
+    assert [line[-1] for line in lines[1:]] == ["removed", "current", "back"]
+    assert lines[2][3:6] == ["1970-01-02", "0.2500", "7"]
+    told = [line.split("  ", 1)[1] for line in log_lines(push_log.read(destination))]
+    assert told == [
+        "version 1 pushed",
+        "version 2 pushed in place of 1",
+        "version 3 pushed in place of 2",
+        "version 1 removed",
+        "version 2 made current again in place of 3",
+    ]
+
+
+def test_a_broken_log_is_named(destination: str, training: dict[str, str]) -> None:
+    push_many(destination, 1, training)
+    (Path(destination) / "log" / "000001.json").write_text(json.dumps({"kind": "x"}))
+    with pytest.raises(UserError, match=r"000001\.json: is no event"):
+        versions(destination)
