@@ -26,6 +26,7 @@ USER_ID = "user_id"
 LABEL_POSITION = "label_position"
 CONTEXT_LENGTH = "context_length"
 CONTEXT_TIMESTAMP = "context_timestamp"
+HISTORY_LENGTH = "history_length"
 
 PADDING_ID = 0
 OOV_ID = 1

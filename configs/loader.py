@@ -908,6 +908,7 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
         if tflite_only and bound.metric in ("mrr_test", "mean_rank_test"):
             expected = "a metric of the top K: the .tflite file answers no more"
             raise _error(f"{path}.metric", bound.metric, expected)
+        _check_sliced(config, path, bound)
         limits = ("lower_bound", "upper_bound", "max_regression")
         if not any(bound.HasField(limit) for limit in limits):
             raise _error(path, bound.metric, f"one of {', '.join(limits)}")
@@ -915,6 +916,7 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
         if not any(
             bound.HasField("lower_bound") or bound.HasField("upper_bound")
             for bound in features.gate_bounds(config, gate)
+            if not bound.slice_feature
         ):
             raise _error(
                 "eval.bounds",
@@ -922,6 +924,21 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
                 "a lower_bound or upper_bound: without one a first run lets every "
                 "model through",
             )
+
+
+def _check_sliced(
+    config: pb.RecommenderConfig, path: str, bound: pb.MetricBound
+) -> None:
+    if not bound.slice_feature:
+        for name in ("slice_value", "min_slice_examples"):
+            if bound.HasField(name):
+                expected = "none, or a slice_feature"
+                raise _error(f"{path}.{name}", getattr(bound, name), expected)
+        return
+    allowed = [features.HISTORY_LENGTH, *config.eval.slice_features]
+    if bound.slice_feature not in allowed:
+        expected = f"one of {', '.join(allowed)}, by which examples are sliced"
+        raise _error(f"{path}.slice_feature", bound.slice_feature, expected)
 
 
 def _explain(descriptor: Any, prefix: str) -> Iterator[tuple[str, str, str]]:

@@ -252,18 +252,24 @@ class InputConfig(_message.Message):
     def __init__(self, global_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., activity_feature_groups: _Optional[_Iterable[_Union[FeatureGroup, _Mapping]]] = ..., label_feature: _Optional[_Union[Feature, _Mapping]] = ..., label_item_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., label_id_embedding: bool = ..., tie_item_embeddings: bool = ..., label_value_feature: _Optional[_Union[Feature, _Mapping]] = ...) -> None: ...
 
 class MetricBound(_message.Message):
-    __slots__ = ["gate", "lower_bound", "max_regression", "metric", "upper_bound"]
+    __slots__ = ["gate", "lower_bound", "max_regression", "metric", "min_slice_examples", "slice_feature", "slice_value", "upper_bound"]
     GATE_FIELD_NUMBER: _ClassVar[int]
     LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
     MAX_REGRESSION_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
+    MIN_SLICE_EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SLICE_FEATURE_FIELD_NUMBER: _ClassVar[int]
+    SLICE_VALUE_FIELD_NUMBER: _ClassVar[int]
     UPPER_BOUND_FIELD_NUMBER: _ClassVar[int]
     gate: Gate
     lower_bound: float
     max_regression: float
     metric: str
+    min_slice_examples: int
+    slice_feature: str
+    slice_value: str
     upper_bound: float
-    def __init__(self, metric: _Optional[str] = ..., lower_bound: _Optional[float] = ..., upper_bound: _Optional[float] = ..., max_regression: _Optional[float] = ..., gate: _Optional[_Union[Gate, str]] = ...) -> None: ...
+    def __init__(self, metric: _Optional[str] = ..., lower_bound: _Optional[float] = ..., upper_bound: _Optional[float] = ..., max_regression: _Optional[float] = ..., gate: _Optional[_Union[Gate, str]] = ..., slice_feature: _Optional[str] = ..., slice_value: _Optional[str] = ..., min_slice_examples: _Optional[int] = ...) -> None: ...
 
 class ModelConfig(_message.Message):
     __slots__ = ["bow_layer_dims", "conv_kernel_size", "conv_num_filter_ratios", "cross_num_layers", "cross_rank", "dropout", "gru_num_layers", "gru_num_units", "hidden_layer_dims", "layer_norm", "lstm_num_layers", "lstm_num_units", "max_seen_length", "num_predictions", "ranking_layer_dims", "ranking_num_candidates", "seen", "transformer_num_heads", "transformer_num_layers", "transformer_num_units"]

@@ -38,6 +38,7 @@ from pocketrec_device.features import tensors_from_example
 _TOP = 10
 _SHOWN_HISTORY = 5
 _MOST_SLICES = 12
+_DECISIONS = {True: "passed", False: "FAILED", None: ""}
 _SLICED_BY = {
     HISTORY_LENGTH: ("history length", "activities"),
     POPULARITY: ("popularity of the label in train", "items"),
@@ -113,18 +114,18 @@ def _gate(verdict: Verdict) -> Iterator[str]:
     header = ("metric", "value", "at least", "at most", "current", "may lose", "")
     rows = [
         (
-            row.metric,
+            row.name,
             _number(row.value),
             _number(row.lower_bound),
             _number(row.upper_bound),
             _number(row.baseline),
             _number(row.max_regression),
-            {True: "passed", False: "FAILED", None: ""}[row.blessed],
+            "too few" if row.is_too_small else _DECISIONS[row.blessed],
         )
         for row in verdict.rows
     ]
     yield from _table([header, *rows])
-    names = [row.metric for row in verdict.rows if row.blessed is not None]
+    names = [r.metric for r in verdict.rows if r.blessed is not None and not r.slice]
     for feature, parts in itertools.groupby(verdict.slices, lambda part: part.feature):
         yield from _slices(feature, list(parts), names)
 

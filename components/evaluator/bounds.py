@@ -10,10 +10,11 @@ from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
 SPLIT = "test"
-HISTORY_LENGTH = "history_length"
+HISTORY_LENGTH = features.HISTORY_LENGTH
 POPULARITY = features.LABEL_POPULARITY
 TAIL = features.POPULARITY_BUCKETS[-1]
 EXAMPLE_COUNT = "example_count"
+MEAN_RANK = "mean_rank_test"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def gate_metrics(config: pb.RecommenderConfig, gate: pb.Gate) -> list[Metric]:
     return [
         *metrics,
         Metric("mrr_test", "mrr", 0),
-        Metric("mean_rank_test", "mean_rank", 0),
+        Metric(MEAN_RANK, "mean_rank", 0),
     ]
 
 
@@ -84,6 +85,8 @@ def gate_limits(config: pb.RecommenderConfig, gate: pb.Gate) -> dict[str, Limits
     known = {metric.name for metric in gate_metrics(config, gate)}
     limits: dict[str, Limits] = {}
     for bound in features.gate_bounds(config, gate):
+        if bound.slice_feature:
+            continue
         if bound.metric not in known:
             raise UserError(
                 f"eval.bounds: {bound.metric!r} is no metric of the "
@@ -102,6 +105,11 @@ def gate_limits(config: pb.RecommenderConfig, gate: pb.Gate) -> dict[str, Limits
             "model through"
         )
     return limits
+
+
+def slice_bounds(config: pb.RecommenderConfig, gate: pb.Gate) -> list[pb.MetricBound]:
+    """The bounds of a gate that bind slices, in the order of the configuration."""
+    return [b for b in features.gate_bounds(config, gate) if b.slice_feature]
 
 
 def _strictest(

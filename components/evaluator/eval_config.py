@@ -27,7 +27,8 @@ def eval_config(config: pb.RecommenderConfig, gate: pb.Gate) -> config_pb2.EvalC
 
     All metrics are reported on all examples together and by history length and what
     ``eval.slice_features`` names; thresholds bind the former alone, since a plain
-    threshold would let a slice of a few examples stop a good model.
+    threshold would let a slice of a few examples stop a good model. Bounds of slices
+    are looked at by `components.evaluator.verdict.make_verdict`.
 
     Args:
       config: the configuration.

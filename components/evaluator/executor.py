@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 from tfx import types
+from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
@@ -57,9 +58,24 @@ class Executor(tfx_executor.Executor):
             parse_config(exec_properties["config"]),
             pb.Gate.Value(exec_properties["gate"]),
         )
+        if not verdict.blessed:
+            _refuse(artifact_utils.get_single_instance(output_dict["blessing"]))
         for line in verdict.lines():
             logging.info(line)
         logging.info(verdict.summary())
+
+
+def _refuse(blessing: types.Artifact) -> None:
+    """Takes back what TFX has blessed without looking at slices."""
+    blessed = os.path.join(blessing.uri, constants.BLESSED_FILE_NAME)
+    if fileio.exists(blessed):
+        fileio.remove(blessed)
+    io_utils.write_string_file(
+        os.path.join(blessing.uri, constants.NOT_BLESSED_FILE_NAME), ""
+    )
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
+    )
 
 
 def holds_model(artifact: types.Artifact) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Mapping
@@ -11,10 +12,12 @@ from typing import Any
 from components.evaluator.bounds import (
     EXAMPLE_COUNT,
     HISTORY_LENGTH,
+    MEAN_RANK,
     POPULARITY,
     Limits,
     gate_limits,
     gate_metrics,
+    slice_bounds,
     slice_features,
 )
 from configs import features
@@ -31,7 +34,7 @@ OVERALL = ("", "")
 
 @dataclass(frozen=True)
 class MetricVerdict:
-    """One metric on all examples of the test split.
+    """One metric on the test split.
 
     Attributes:
       metric: its name, e.g. ``hr_10_test``.
@@ -41,6 +44,9 @@ class MetricVerdict:
       baseline: the value of the current model on the same examples, None without one.
       max_regression: how much worse than the baseline it may be, None if not compared.
       blessed: whether it passed; None if nothing binds it.
+      slice: which examples, e.g. ``history_length=5-9``; empty if all.
+      examples: how many, of a slice.
+      min_examples: a slice of fewer is not judged.
     """
 
     metric: str
@@ -50,6 +56,19 @@ class MetricVerdict:
     baseline: float | None = None
     max_regression: float | None = None
     blessed: bool | None = None
+    slice: str = ""
+    examples: int = 0
+    min_examples: int = 0
+
+    @property
+    def name(self) -> str:
+        """The metric and the slice."""
+        return f"{self.metric} {self.slice}".rstrip()
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether it is a slice of too few examples to be judged."""
+        return self.examples < self.min_examples
 
     def text(self) -> str:
         """One line with the value and every bound that it was held against."""
@@ -68,7 +87,12 @@ class MetricVerdict:
                 )
         elif self.baseline is not None:
             bounds.append(f"the current model has {_number(self.baseline)}")
-        line = f"{self.metric} = {_number(self.value)}"
+        if self.is_too_small:
+            bounds.append(
+                f"not judged: {self.examples} examples are fewer than "
+                f"{self.min_examples}"
+            )
+        line = f"{self.name} = {_number(self.value)}"
         if bounds:
             line += f" ({', '.join(bounds)})"
         if self.blessed is None:
@@ -102,9 +126,9 @@ class Verdict:
       blessed: whether the model may be pushed, as far as this gate goes.
       examples: size of the test split.
       compared: whether there was a current model to compare with.
-      rows: every metric on all examples.
-      slices: the metrics by history length, shortest first, and by what
-        ``eval.slice_features`` names; they bind nothing.
+      rows: every metric on all examples, and those that are bound on slices.
+      slices: all metrics by history length, shortest first, and by what
+        ``eval.slice_features`` names.
     """
 
     gate: str
@@ -154,6 +178,7 @@ class Verdict:
         return [
             {
                 "metric": row.metric,
+                "slice": row.slice,
                 "value": _finite(row.value),
                 "lower_bound": row.lower_bound,
                 "upper_bound": row.upper_bound,
@@ -210,8 +235,8 @@ def make_verdict(
       gate: which of the two gates it was.
       slices: by column and value (`OVERALL`: all examples), then by model and metric;
         models are ``"candidate"`` and ``"baseline"``, or ``""`` where there is one.
-      failed: metrics that failed a bound.
-      blessed: the decision.
+      failed: metrics that failed a bound on all examples.
+      blessed: whether all examples together passed.
     """
     overall = slices.get(OVERALL, {})
     compared = any(model == BASELINE for model, _ in overall)
@@ -232,9 +257,10 @@ def make_verdict(
                 blessed=None if bound == Limits() else name not in failed,
             )
         )
+    rows += _slice_rows(config, gate, slices, candidate)
     return Verdict(
         gate=pb.Gate.Name(gate),
-        blessed=blessed,
+        blessed=blessed and all(row.blessed is not False for row in rows),
         examples=int(overall.get((candidate, EXAMPLE_COUNT), 0)),
         compared=compared,
         rows=tuple(rows),
@@ -251,6 +277,56 @@ def make_verdict(
             if feature
         ),
     )
+
+
+def _slice_rows(
+    config: pb.RecommenderConfig,
+    gate: pb.Gate,
+    slices: Mapping[Slice, Mapping[tuple[str, str], float]],
+    candidate: str,
+) -> list[MetricVerdict]:
+    """What binds slices; TFMA's own thresholds know no smallest slice."""
+    rows = []
+    found = sorted(slices.items(), key=lambda entry: _place(config, *entry[0]))
+    for bound in slice_bounds(config, gate):
+        for (feature, value), values in found:
+            if feature != bound.slice_feature:
+                continue
+            if bound.slice_value and value != bound.slice_value:
+                continue
+            row = MetricVerdict(
+                metric=bound.metric,
+                value=values.get((candidate, bound.metric), math.nan),
+                lower_bound=_given(bound, "lower_bound"),
+                upper_bound=_given(bound, "upper_bound"),
+                baseline=values.get((BASELINE, bound.metric)),
+                max_regression=_given(bound, "max_regression"),
+                slice=f"{feature}={value}",
+                examples=int(values.get((candidate, EXAMPLE_COUNT), 0)),
+                min_examples=int(bound.min_slice_examples),
+            )
+            if not row.is_too_small:
+                row = dataclasses.replace(row, blessed=_passes(row))
+            rows.append(row)
+    return rows
+
+
+def _given(bound: pb.MetricBound, field: str) -> float | None:
+    return float(getattr(bound, field)) if bound.HasField(field) else None
+
+
+def _passes(row: MetricVerdict) -> bool:
+    # A comparison with NaN is false.
+    if row.lower_bound is not None and not row.value >= row.lower_bound:
+        return False
+    if row.upper_bound is not None and not row.value <= row.upper_bound:
+        return False
+    if row.max_regression is None or row.baseline is None:
+        return True
+    loss = row.baseline - row.value
+    if row.metric == MEAN_RANK:
+        loss = -loss
+    return loss <= row.max_regression
 
 
 def _value_text(key: Any) -> str:

@@ -48,7 +48,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
 
 def _gate_section(gate: str, rows: Iterable[Mapping[str, Any]]) -> str:
     title = {"saved_model": "Trained model", "tflite": "The .tflite file"}[gate]
-    columns = ("metric", "value", "lower_bound", "upper_bound", "baseline")
+    columns = ("metric", "slice", "value", "lower_bound", "upper_bound", "baseline")
     return f"### {title}\n\n" + _table(
         columns, [[_number(row.get(column)) for column in columns] for row in rows]
     )

@@ -171,6 +171,15 @@ def test_elements_are_replaced_and_removed(config: pb.RecommenderConfig) -> None
         ("data.build_vocabs=false", ("data.vocab_dir",)),
         ("eval.bounds=", ("eval.bounds", "no absolute bound", "SAVED_MODEL")),
         ("eval.bounds.0.gate=TFLITE", ("eval.bounds", "SAVED_MODEL")),
+        (
+            "eval.bounds.0.slice_feature=history_length",
+            ("eval.bounds", "no absolute bound"),
+        ),
+        (
+            "eval.bounds.0.slice_feature=user_age",
+            ("eval.bounds.0.slice_feature", "'user_age'", "history_length"),
+        ),
+        ("eval.bounds.0.slice_value=x", ("bounds.0.slice_value", "slice_feature")),
         ("eval.bounds.0.metric=accuracy", ("eval.bounds.0.metric", "'accuracy'")),
         ("eval.bounds.0.metric=hr_3_test", ("eval.bounds.0.metric", "[1, 5, 10]")),
         ("eval.bounds.3.metric=x", ("eval.bounds", "1 elements", "3")),

@@ -104,6 +104,35 @@ def test_history_length_is_reported_but_binds_nothing(first_run: Any) -> None:
     assert verdict.examples == 5
 
 
+def test_a_slice_takes_the_blessing_back(gates: Gates) -> None:
+    """Better than the current model in all, far worse where histories are long."""
+    config = pb.RecommenderConfig()
+    config.CopyFrom(gates.config)
+    config.eval.bounds.add(
+        metric="hr_2_test",
+        max_regression=0.5,
+        slice_feature="history_length",
+        slice_value="5-9",
+        min_slice_examples=2,
+    )
+    strict = Gates(gates.folder, config, gates.save_model, gates.run)
+    long_only = {13: 4.0, 14: 3.0, 11: 2.0, 12: 1.0}
+    verdict, gate = strict(POPULARITY, baseline=long_only)
+    assert not verdict.blessed
+    assert gate.files == {"NOT_BLESSED"}
+    assert not gate.blessed
+    [row] = verdict.failures()
+    assert (row.name, row.value, row.baseline) == (
+        "hr_2_test history_length=5-9",
+        0.0,
+        1.0,
+    )
+    config.eval.bounds[-1].min_slice_examples = 3
+    verdict, gate = strict(POPULARITY, baseline=long_only)
+    assert verdict.blessed
+    assert gate.files == {"BLESSED"}
+
+
 # Of three items the most popular and the next; the test split has 11 twice.
 REPORT = {"popularity": {"head": ["11"], "middle": ["12"]}}
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from components.evaluator.bounds import gate_metrics
 from components.evaluator.verdict import (
     OVERALL,
     MetricVerdict,
@@ -120,6 +121,7 @@ def test_the_manifest_holds_numbers_or_nothing(value: float) -> None:
     assert Verdict("TFLITE", True, 1, True, rows, ()).as_dicts() == [
         {
             "metric": "hr_2_test",
+            "slice": "",
             "value": 0.5,
             "lower_bound": 0.4,
             "upper_bound": 0.9,
@@ -129,6 +131,7 @@ def test_the_manifest_holds_numbers_or_nothing(value: float) -> None:
         },
         {
             "metric": "mean_rank_test",
+            "slice": "",
             "value": None,
             "lower_bound": None,
             "upper_bound": None,
@@ -137,3 +140,81 @@ def test_the_manifest_holds_numbers_or_nothing(value: float) -> None:
             "blessed": None,
         },
     ]
+
+
+LONG, SHORT = ("history_length", "100+"), ("history_length", "5-9")
+
+
+def sliced(config: pb.RecommenderConfig, **bound: object) -> pb.RecommenderConfig:
+    result = pb.RecommenderConfig()
+    result.CopyFrom(config)
+    result.eval.bounds.add(
+        metric="hr_2_test",
+        slice_feature="history_length",
+        min_slice_examples=5,
+        **bound,
+    )
+    return result
+
+
+def judged(config: pb.RecommenderConfig, long: float, short: float) -> Verdict:
+    slices = {
+        OVERALL: values("candidate", 0.9, 20) | values("baseline", 0.5, 20),
+        LONG: values("candidate", long, 7) | values("baseline", 0.5, 7),
+        SHORT: values("candidate", short, 4) | values("baseline", 0.5, 4),
+    }
+    return make_verdict(config, pb.TFLITE, slices, set(), True)
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "passes"),
+    [
+        ({"lower_bound": 0.3}, 0.3, True),
+        ({"lower_bound": 0.3}, 0.29, False),
+        ({"upper_bound": 0.3}, 0.31, False),
+        ({"max_regression": 0.125}, 0.375, True),
+        ({"max_regression": 0.125}, 0.37, False),
+        ({"max_regression": 0.125}, 0.99, True),
+        ({"lower_bound": 0.3}, math.nan, False),
+        ({"max_regression": 0.1}, math.nan, False),
+    ],
+)
+def test_a_slice_decides_however_good_all_together_are(
+    config: pb.RecommenderConfig, bound: dict, value: float, passes: bool
+) -> None:
+    verdict = judged(sliced(config, slice_value="100+", **bound), value, short=0.0)
+    assert verdict.blessed == passes
+    [found] = [row for row in verdict.rows if row.slice]
+    assert (found.name, found.blessed) == ("hr_2_test history_length=100+", passes)
+    assert (found in verdict.failures()) != passes
+    assert ("hr_2_test history_length=100+ = " in verdict.summary()) != passes
+
+
+def test_without_a_value_each_slice_is_judged_if_it_is_large_enough(
+    config: pb.RecommenderConfig,
+) -> None:
+    verdict = judged(sliced(config, lower_bound=0.3), long=0.4, short=0.0)
+    assert verdict.blessed
+    small, large = [row for row in verdict.rows if row.slice]
+    assert (small.slice, small.blessed) == ("history_length=5-9", None)
+    assert "not judged: 4 examples are fewer than 5" in small.text()
+    assert (large.slice, large.blessed) == ("history_length=100+", True)
+    assert not judged(sliced(config, lower_bound=0.3), long=0.2, short=1.0).blessed
+
+
+def test_a_mean_rank_of_a_slice_regresses_upwards(
+    config: pb.RecommenderConfig,
+) -> None:
+    changed = sliced(config, max_regression=1.0)
+    changed.eval.bounds[-1].metric = "mean_rank_test"
+    for value, passes in ((5.9, True), (6.1, False), (1.0, True)):
+        models = {
+            ("candidate", "mean_rank_test"): value,
+            ("baseline", "mean_rank_test"): 5.0,
+        }
+        names = [m.name for m in gate_metrics(config, pb.SAVED_MODEL)]
+        others = {("candidate", name): 0.5 for name in [*names, "example_count"]}
+        models = {**others, **models, ("candidate", "example_count"): 9.0}
+        slices = {OVERALL: models, LONG: models}
+        verdict = make_verdict(changed, pb.SAVED_MODEL, slices, set(), True)
+        assert verdict.blessed == passes

@@ -191,7 +191,7 @@ def test_the_model_card_tells_data_accuracy_and_limits(tmp_path: Path) -> None:
     card = model_card.model_card(manifests.read_manifest(source))
     assert "# tiny, version 4" in card
     assert "1,234 activities of 2 users from 1970-01-01 to 1970-01-02" in card
-    assert "| hr_10_test | 0.2500 | 0.1000 |" in card
+    assert "| hr_10_test |  | 0.2500 | 0.1000 |" in card
     assert "seen=kept" in card
     assert "limits" in card
 
