@@ -7,20 +7,31 @@ A bundle is a folder with ``manifest.json``, ``model.tflite``, ``items.jsonl`` a
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from pocketrec_device import clock
+from pocketrec_device.canary import Canary, read_canary
 from pocketrec_device.features import (
     GAP,
     INDEX_OF_FIRST_TERM,
     OF_TIME,
     InputSpec,
     Item,
+    RequestError,
+    check_item,
+)
+from pocketrec_device.json_reader import (
+    LARGEST_INT,
+    BundleError,
+    Reader,
+    parse,
+    shown,
 )
 
 FORMAT_VERSION = 1
@@ -48,13 +59,13 @@ DTYPES = {"STRING": "int32", "INT": "int32", "FLOAT": "float32"}
 _ROWS_OF_TIME = {"weekday": 8, "hour": 24}
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"[1-9][0-9]*")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
-T = TypeVar("T")
-
-
-class BundleError(ValueError):
-    """A bundle that is broken, incomplete or of another format; one line says why."""
+# No manifest is as large, nor what names the current version.
+_LARGEST_TEXT = 2**24
+_LONGEST_NAME = 255
+# Lines that are parsed in one go: other threads have to wait for each.
+_BLOCK = 500
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ class Bundle:
       model: content of ``model.tflite``.
       items: the catalogue, by raw item id.
       vocabularies: by name, the id of each term (UTF-8); the first term's id is 2.
+      canary: a request with its answer, to try the bundle by; None if it has none.
     """
 
     path: Path
@@ -110,6 +122,7 @@ class Bundle:
     model: bytes
     items: Mapping[str, Item]
     vocabularies: Mapping[str, Mapping[bytes, int]]
+    canary: Canary | None
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -125,7 +138,7 @@ class Bundle:
         """
         folder = find_bundle(path)
         manifest = _read_manifest(folder / MANIFEST)
-        at = _Reader(folder / MANIFEST, manifest)
+        at = Reader(folder / MANIFEST, manifest)
         version = at.value("format_version", int)
         if version != FORMAT_VERSION:
             raise BundleError(
@@ -144,7 +157,7 @@ class Bundle:
             path=folder,
             manifest=manifest,
             name=at.value("name", str),
-            version=at.value("version", int) if "version" in manifest else None,
+            version=at.positive("version") if "version" in manifest else None,
             item_field=at.value("item_field", str),
             inputs=inputs,
             outputs=outputs,
@@ -153,8 +166,9 @@ class Bundle:
             seen=at.one_of("seen", SEEN_MODES),
             files={name: entry for name, (entry, _) in contents.items()},
             model=_content(folder, contents, MODEL),
-            items=_items(folder / ITEMS, _content(folder, contents, ITEMS)),
+            items=_items(folder / ITEMS, _content(folder, contents, ITEMS), inputs),
             vocabularies=vocabularies,
+            canary=read_canary(at),
         )
 
 
@@ -168,40 +182,61 @@ def find_bundle(path: str | Path) -> Path:
       BundleError: if there is neither.
     """
     path = Path(path)
-    if not path.is_dir():
+    # Those of os.path take a folder that may not be read for none.
+    if not os.path.isdir(path):
         raise BundleError(f"{path}: no such folder. Expected a bundle")
-    if (path / MANIFEST).is_file():
+    if os.path.isfile(path / MANIFEST):
         return path
     pointer = path / CURRENT
-    if not pointer.is_file():
+    if not os.path.isfile(pointer):
         raise BundleError(
             f"{path}: is no bundle. Expected {MANIFEST} in it, or {CURRENT}, as a push "
             "destination has"
         )
-    text = _read(pointer).decode("utf-8", "replace").strip()
+    text = read_file(pointer).decode("utf-8", "replace").strip()
     if not _VERSION.fullmatch(text):
         raise BundleError(
             f"{pointer}: {text[:40]!r} names no version. Expected the number of a "
             f"folder in {path / VERSIONS}"
         )
     folder = path / VERSIONS / text / BUNDLE
-    if not (folder / MANIFEST).is_file():
+    if not os.path.isfile(folder / MANIFEST):
         raise BundleError(
             f"{pointer}: names version {text}, but {folder} holds no {MANIFEST}"
         )
     return folder
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path, largest: int = _LARGEST_TEXT) -> bytes:
+    """The content of a file.
+
+    Args:
+      path: of the file.
+      largest: how many bytes it may have.
+
+    Raises:
+      BundleError: if it cannot be read, is no file or is larger.
+    """
     try:
+        status = path.stat()
+        # A pipe would have us wait for ever.
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{path}: is no file")
+        if status.st_size > largest:
+            raise BundleError(
+                f"{path}: has {status.st_size} bytes. Expected at most {largest}"
+            )
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    except MemoryError as error:
+        raise BundleError(f"{path}: does not fit into the memory") from error
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    content = read_file(path)
     try:
-        manifest = json.loads(_read(path))
+        manifest = parse(content, unique_keys=True)
     except ValueError as error:
         raise BundleError(f"{path}: is no JSON: {error}") from error
     if not isinstance(manifest, dict):
@@ -209,54 +244,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-class _Reader:
-    """Takes checked values out of a JSON object; errors name file and key."""
-
-    def __init__(self, path: Path, values: Mapping[str, Any], prefix: str = "") -> None:
-        self.path = path
-        self.values = values
-        self.prefix = prefix
-
-    def error(self, key: str, expected: str) -> BundleError:
-        seen = f"is {self.values[key]!r}" if key in self.values else "is missing"
-        return BundleError(
-            f"{self.path}: {self.prefix}{key} {seen}. Expected {expected}"
-        )
-
-    def value(self, key: str, kind: type[T]) -> T:
-        value = self.values.get(key)
-        # bool is an int to Python, but no number to JSON.
-        if not isinstance(value, kind) or (
-            isinstance(value, bool) and kind is not bool
-        ):
-            raise self.error(key, f"a value of type {kind.__name__}")
-        return value
-
-    def positive(self, key: str) -> int:
-        value = self.value(key, int)
-        if value < 1:
-            raise self.error(key, "1 or more")
-        return value
-
-    def one_of(self, key: str, allowed: tuple[str, ...]) -> str:
-        value = self.value(key, str)
-        if value not in allowed:
-            raise self.error(key, f"one of {', '.join(allowed)}")
-        return value
-
-    def child(self, key: str) -> _Reader:
-        return _Reader(self.path, self.value(key, dict), f"{self.prefix}{key}.")
-
-    def children(self, key: str) -> list[_Reader]:
-        result = []
-        for i, value in enumerate(self.value(key, list)):
-            if not isinstance(value, dict):
-                raise self.error(key, "a list of objects")
-            result.append(_Reader(self.path, value, f"{self.prefix}{key}.{i}."))
-        return result
-
-
-def _signature(at: _Reader) -> tuple[tuple[InputSpec, ...], tuple[OutputSpec, ...]]:
+def _signature(at: Reader) -> tuple[tuple[InputSpec, ...], tuple[OutputSpec, ...]]:
     at.one_of("name", (SIGNATURE,))
     inputs = tuple(_input_spec(child) for child in at.children("inputs"))
     names = [spec.name for spec in inputs]
@@ -276,7 +264,7 @@ def _signature(at: _Reader) -> tuple[tuple[InputSpec, ...], tuple[OutputSpec, ..
     return inputs, outputs
 
 
-def _input_spec(at: _Reader) -> InputSpec:
+def _input_spec(at: Reader) -> InputSpec:
     feature_type = at.one_of("feature_type", tuple(DTYPES))
     at.one_of("dtype", (DTYPES[feature_type],))
     vocabulary = None
@@ -308,7 +296,7 @@ def _input_spec(at: _Reader) -> InputSpec:
     )
 
 
-def _values_per_step(at: _Reader, source: str, multi_valued: bool) -> int:
+def _values_per_step(at: Reader, source: str, multi_valued: bool) -> int:
     if not at.values.get("values_per_step"):
         return 0
     if source != "item" or not multi_valued:
@@ -319,7 +307,7 @@ def _values_per_step(at: _Reader, source: str, multi_valued: bool) -> int:
     return number
 
 
-def _timezone(at: _Reader, source: str) -> str | None:
+def _timezone(at: Reader, source: str) -> str | None:
     given = at.values.get("timezone") is not None
     if source not in OF_TIME:
         if given:
@@ -338,7 +326,7 @@ def _timezone(at: _Reader, source: str) -> str | None:
     return name
 
 
-def _num_predictions(at: _Reader, outputs: tuple[OutputSpec, ...]) -> int:
+def _num_predictions(at: Reader, outputs: tuple[OutputSpec, ...]) -> int:
     value = at.positive("num_predictions")
     if any(output.length != value for output in outputs):
         raise at.error("num_predictions", "the length of the signature's outputs")
@@ -348,15 +336,18 @@ def _num_predictions(at: _Reader, outputs: tuple[OutputSpec, ...]) -> int:
 _Contents = Mapping[str, tuple[FileEntry, bytes]]
 
 
-def _read_files(folder: Path, at: _Reader) -> _Contents:
+def _read_files(folder: Path, at: Reader) -> _Contents:
     files = at.child("files")
     contents = {}
     for name in files.values:
+        path = _inside(folder, at.path, name)
         entry = files.child(name)
         size, sha256 = entry.value("size", int), entry.value("sha256", str)
+        if not 0 <= size <= LARGEST_INT:
+            raise entry.error("size", f"0 to {LARGEST_INT}")
         if not _SHA256.fullmatch(sha256):
             raise entry.error("sha256", "64 lower-case hexadecimal digits")
-        content = _read(_inside(folder, at.path, name))
+        content = read_file(path, largest=size)
         if len(content) != size:
             raise BundleError(
                 f"{folder / name}: has {len(content)} bytes. Expected {size}, the size "
@@ -373,18 +364,30 @@ def _read_files(folder: Path, at: _Reader) -> _Contents:
 
 
 def _inside(folder: Path, manifest: Path, name: str) -> Path:
-    path = PurePosixPath(name)
-    parts = path.parts
-    # Backslash and colon lead out of the folder on Windows.
-    outside = (
-        path.is_absolute() or not parts or ".." in parts or set(name) & {"\\", ":"}
-    )
-    if outside or not (folder / name).resolve().is_relative_to(folder.resolve()):
+    if not (_is_plain(name) and _stays_in(folder, folder / name)):
         raise BundleError(
-            f"{manifest}: files names {name!r}, which is outside the bundle. Expected "
-            "a path in its folder"
+            f"{manifest}: files names {shown(name)}, which is outside the bundle. "
+            "Expected a path in its folder"
         )
     return folder / name
+
+
+def _is_plain(name: str) -> bool:
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        return False
+    # Backslash and colon lead out of the folder on Windows.
+    return (
+        len(name) <= _LONGEST_NAME and name.isprintable() and not set(name) & {*"\\:"}
+    )
+
+
+def _stays_in(folder: Path, path: Path) -> bool:
+    """Whether it does where links lead."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # Links in a circle.
+        return False
 
 
 def _content(folder: Path, contents: _Contents, name: str) -> bytes:
@@ -410,7 +413,8 @@ def _check_rows(
     if spec.vocabulary is None:
         of_ids = _ROWS_OF_TIME.get(spec.source, 2)
         least = 0 if spec.feature_type == "FLOAT" else of_ids
-        fits, expected = spec.vocab_size >= least, f"{least} or more"
+        fits = least <= spec.vocab_size <= LARGEST_INT
+        expected = f"{least} or more, at most {LARGEST_INT}"
     else:
         rows = len(vocabularies[spec.vocabulary]) + INDEX_OF_FIRST_TERM
         fits = spec.vocab_size == rows
@@ -422,7 +426,9 @@ def _check_rows(
         )
 
 
-def _items(path: Path, content: bytes) -> dict[str, Item]:
+def _items(
+    path: Path, content: bytes, inputs: tuple[InputSpec, ...]
+) -> dict[str, Item]:
     lines = content.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -431,11 +437,17 @@ def _items(path: Path, content: bytes) -> dict[str, Item]:
         item = _item(parsed)
         if item is None:
             raise BundleError(
-                f"{path}:{number}: {lines[number - 1][:80].decode()!r} is no item. "
-                "Expected an object with index, id, title and features (lists)"
+                f"{path}:{number}: {shown(parsed)} is no item. Expected an object with "
+                "index, id, title and features (lists)"
             )
         if item.id in items:
-            raise BundleError(f"{path}:{number}: a second item has the id {item.id!r}")
+            raise BundleError(
+                f"{path}:{number}: a second item has the id {shown(item.id)}"
+            )
+        try:
+            check_item(inputs, item)
+        except RequestError as error:
+            raise BundleError(f"{path}:{number}: {error}") from error
         items[item.id] = item
     if not items:
         raise BundleError(f"{path}: holds no item")
@@ -449,24 +461,32 @@ def _item(parsed: Any) -> Item | None:
             "id": str(item_id),
             "title": str(title),
             "features": dict(features),
-        } if all(isinstance(values, list) for values in features.values()):
+        } if (
+            1 <= index <= LARGEST_INT
+            and not isinstance(index, bool)
+            and all(isinstance(values, list) for values in features.values())
+        ):
             return Item(index, item_id, title, features)
     return None
 
 
-def _json_lines(path: Path, lines: list[bytes]) -> list[Any]:
-    try:
-        # One call of the parser is several times as fast as one for each line.
-        parsed = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
-        parsed = None
-    if parsed is not None and len(parsed) == len(lines):
-        return list(parsed)
-    return [_parse_line(path, number, line) for number, line in enumerate(lines, 1)]
+def _json_lines(path: Path, lines: list[bytes]) -> Iterator[Any]:
+    for start in range(0, len(lines), _BLOCK):
+        block = lines[start : start + _BLOCK]
+        try:
+            # One call of the parser is several times as fast as one for each line.
+            parsed = parse(b"[" + b",".join(block) + b"]")
+        except ValueError:
+            parsed = []
+        if len(parsed) == len(block):
+            yield from parsed
+        else:
+            for number, line in enumerate(block, start + 1):
+                yield _parse_line(path, number, line)
 
 
 def _parse_line(path: Path, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return parse(line)
     except ValueError as error:
         raise BundleError(f"{path}:{number}: is no JSON: {error}") from error

@@ -7,7 +7,9 @@ than fits the newest survive. A test of the pipeline holds the two against each 
 
 from __future__ import annotations
 
+import contextlib
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +32,7 @@ OF_TIME = {"weekday": clock.weekday, "hour": clock.hour}
 GAP = "gap"
 
 _LARGEST = float(np.finfo(np.float32).max)
+_LARGEST_INT = 2**63 - 1  # of the logs
 _ONE_VALUE = (str, bytes, Number, np.generic)
 _END_OF_TIME = 4_102_444_800  # 2100-01-01, as for the logs
 
@@ -115,7 +118,7 @@ class History:
         none at all.
       user: the user's features by field, e.g. ``{"age": 31}``; a list where a feature
         has several values, None where the value is not known.
-      seen: raw item ids to leave out, oldest first.
+      seen: raw item ids to leave out, oldest first; None: those of the items.
       activities: the activities' own features by field, one value per item, e.g.
         ``{"device": ["phone", "tv"]}``; None where one is not known.
     """
@@ -124,7 +127,7 @@ class History:
     ratings: Sequence[float | None] | None = None
     timestamps: Sequence[int | None] | None = None
     user: Mapping[str, Any] | None = None
-    seen: Sequence[Any] = ()
+    seen: Sequence[Any] | None = None
     activities: Mapping[str, Sequence[Any]] | None = None
 
 
@@ -139,9 +142,10 @@ def tensors_from_history(
 
     An item that the catalogue does not have, and one without a value in a field, counts
     as the examples have it: empty text or 0, no value at all in a multi-valued field. A
-    rating that is not known is 0; a time or a feature of an activity counts as an
-    item's. A gap is counted from the last time that is known, in the whole history; it
-    is 0 for the first, and where the time is not known.
+    value of the catalogue that the model has no row for (INT features without a
+    vocabulary) becomes padding. A rating that is not known is 0; a time or a feature of
+    an activity counts as an item's. A gap is counted from the last time that is known,
+    in the whole history; it is 0 for the first, and where the time is not known.
 
     Args:
       inputs: of the model.
@@ -197,7 +201,7 @@ def tensors_from_example(
         values = _column(columns, spec.name)
         if spec.role != "seen" and not spec.values_per_step:
             values = values[: _count(spec, columns)]
-        if spec.feature_type == "INT" and spec.vocabulary is None:
+        if _has_raw_ids(spec):
             values = [
                 v if 0 <= int(v) < spec.vocab_size else PADDING_ID for v in values
             ]
@@ -205,6 +209,18 @@ def tensors_from_example(
             values = _by_step(spec, values, columns)
         tensors[spec.name] = _tensor(spec, values, vocabularies)
     return tensors
+
+
+def check_item(inputs: Sequence[InputSpec], item: Item) -> None:
+    """Finds values of an item that no request with it could be answered with.
+
+    Raises:
+      RequestError: if a feature that the model looks at has one.
+    """
+    for spec in inputs:
+        if spec.source == "item":
+            for value in item.features.get(spec.field, ()):
+                _check_value(spec, value)
 
 
 def catalogue_key(value: Any, feature_type: str) -> str:
@@ -337,7 +353,8 @@ def _values(spec: InputSpec, steps: _Steps, history: History) -> list[Any]:
             return steps.gaps
         return _values_of_time(spec, steps.timestamps)
     if spec.source == "seen":
-        return _listed("seen", history.seen)
+        seen = history.items if history.seen is None else history.seen
+        return _listed("seen", seen)
     return _user_values(spec, history.user or {})
 
 
@@ -345,11 +362,34 @@ def _item_values(spec: InputSpec, items: Sequence[Item | None]) -> list[Any]:
     values: list[Any] = []
     for item in items:
         own = item.features.get(spec.field, ()) if item else ()
+        if _has_raw_ids(spec):
+            own = [value if _in_table(spec, value) else None for value in own]
         if spec.values_per_step:
             values.append(own)
         else:
             values.extend(own if spec.multi_valued else [own[0] if own else None])
     return values
+
+
+def _has_raw_ids(spec: InputSpec) -> bool:
+    return spec.feature_type == "INT" and spec.vocabulary is None
+
+
+def _in_table(spec: InputSpec, value: Any) -> bool:
+    return value is None or 0 <= _integer(spec.name, value) < spec.vocab_size
+
+
+def _check_value(spec: InputSpec, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, _ONE_VALUE):
+        raise RequestError(
+            f"{spec.field}: {reprlib.repr(value)} is not allowed. Expected one value"
+        )
+    if spec.feature_type == "FLOAT":
+        _float(spec.field, value)
+    elif spec.feature_type == "INT":
+        _integer(spec.field, value)
 
 
 def _rating(spec: InputSpec, rating: Any) -> Any:
@@ -407,7 +447,7 @@ def _user_values(spec: InputSpec, user: Mapping[str, Any]) -> list[Any]:
 
 
 def _check_raw_ids(spec: InputSpec, values: Sequence[Any]) -> None:
-    if spec.feature_type != "INT" or spec.vocabulary is not None:
+    if not _has_raw_ids(spec):
         return
     # No item has the id 0; of other fields it stands for a value that is missing.
     first = 1 if spec.source in ("item_id", "seen") else 0
@@ -483,8 +523,13 @@ def _term(spec: InputSpec, value: Any) -> bytes:
         return b""
     if isinstance(value, bytes):
         return value
-    # A command line's bytes that are no UTF-8 arrive as surrogates.
-    return str(value).encode(errors="surrogateescape")
+    try:
+        # A command line's bytes that are no UTF-8 arrive as surrogates.
+        return str(value).encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{spec.name}: {value!r} is not allowed. Expected whole characters"
+        ) from None
 
 
 def _raw_id(spec: InputSpec, value: Any) -> int:
@@ -498,14 +543,17 @@ def _raw_id(spec: InputSpec, value: Any) -> int:
 
 
 def _integer(name: str, value: Any) -> int:
+    number = None
     if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (str, bytes)):
-        try:
-            return int(value)
-        except ValueError:
-            pass
-    raise RequestError(f"{name}: {value!r} is not allowed. Expected a whole number")
+        number = int(value)
+    elif isinstance(value, (str, bytes)):
+        with contextlib.suppress(ValueError):
+            number = int(value)
+    if number is None or abs(number) > _LARGEST_INT:
+        raise RequestError(
+            f"{name}: {reprlib.repr(value)} is not allowed. Expected a whole number"
+        )
+    return number
 
 
 def _float(name: str, value: Any) -> float:
@@ -513,9 +561,11 @@ def _float(name: str, value: Any) -> float:
         return 0.0
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = math.nan
     # False for what is no number, too.
     if not abs(number) <= _LARGEST:
-        raise RequestError(f"{name}: {value!r} is not allowed. Expected a number")
+        raise RequestError(
+            f"{name}: {reprlib.repr(value)} is not allowed. Expected a number"
+        )
     return number

@@ -187,6 +187,19 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / "manifest.json").write_text(text, encoding="utf-8")
 
 
+# What the tiny model answers, see test_recommender.py.
+CANARY: dict[str, Any] = {
+    "request": {
+        "history": ["50"],
+        "ratings": [4.5],
+        "timestamps": None,
+        "user": {"age": 30},
+        "activities": None,
+    },
+    "indices": [6, 5, 4, 3],
+    "scores": [101.5, 91.5, 81.5, 71.5],
+}
+
 WriteBundle = Callable[..., Path]
 
 
@@ -194,6 +207,14 @@ WriteBundle = Callable[..., Path]
 def manifest() -> dict[str, Any]:
     """The tiny bundle's manifest without its files, to be changed at will."""
     return copy.deepcopy(MANIFEST)
+
+
+@pytest.fixture
+def canary(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The canary of the manifest, which has one now, to be changed at will."""
+    manifest["canary"] = copy.deepcopy(CANARY)
+    result: dict[str, Any] = manifest["canary"]
+    return result
 
 
 @pytest.fixture

@@ -166,6 +166,29 @@ def test_a_manifest_of_garbage_is_refused(write_bundle, text):
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "a", "name": "b"}', "the key 'name' stands twice in an object"),
+        ("[" * 10**6, "nested too deeply"),
+        ('{"name": Infinity}', "Infinity is no number of JSON"),
+        ('{"name": "\\ud800"}', "surrogates not allowed"),
+    ],
+)
+def test_json_that_readers_read_differently_is_refused(write_bundle, text, message):
+    folder = write_bundle()
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=f"manifest.json: is no JSON: .*{message}"):
+        Bundle.load(folder)
+
+
+def test_whole_characters_in_two_halves_are_read(write_bundle):
+    folder = write_bundle()
+    text = (folder / "manifest.json").read_text().replace("tiny", "\\ud83d\\ude00")
+    (folder / "manifest.json").write_text(text)
+    assert Bundle.load(folder).name == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "../secret",
@@ -173,6 +196,9 @@ def test_a_manifest_of_garbage_is_refused(write_bundle, text):
         "vocabularies/../../secret",
         "..\\secret",
         "C:secret",
+        "a\0b",
+        "a\nb",
+        "x" * 300,
         "",
         ".",
     ],
@@ -370,7 +396,7 @@ def test_a_hash_that_is_none_is_refused(write_bundle, sha256):
     ("line", "message"),
     [
         ("{", r"items.jsonl:2: is no JSON"),
-        ("[1, 2]", r"items.jsonl:2: '\[1, 2\]' is no item"),
+        ("[1, 2]", r"items.jsonl:2: \[1, 2\] is no item"),
         ('{"index": 9, "id": "8"}', r"items.jsonl:2: .* is no item"),
         (
             '{"index": 9, "id": 8, "title": "T", "features": {}}',
@@ -383,6 +409,26 @@ def test_a_hash_that_is_none_is_refused(write_bundle, sha256):
         (
             '{"index": 9, "id": "50", "title": "T", "features": {}}',
             r"items.jsonl:2: a second item has the id '50'",
+        ),
+        (
+            '{"index": 0, "id": "8", "title": "T", "features": {}}',
+            r"items.jsonl:2: .* is no item",
+        ),
+        (
+            '{"index": true, "id": "8", "title": "T", "features": {}}',
+            r"items.jsonl:2: .* is no item",
+        ),
+        (
+            '{"index": 9, "id": "8", "title": "T", "features": {"movie_genre": [[]]}}',
+            r"items.jsonl:2: movie_genre: \[\] is not allowed. Expected one value",
+        ),
+        (
+            '{"index": 9, "id": "8", "title": "\\ud83d", "features": {}}',
+            r"items.jsonl:2: is no JSON: .*surrogates not allowed",
+        ),
+        (
+            '{"index": 9, "id": "8", "title": "T", "features": {"year": [NaN]}}',
+            r"items.jsonl:2: is no JSON: NaN is no number of JSON",
         ),
     ],
 )

@@ -269,6 +269,11 @@ def test_seen_items_are_the_newest_ones():
     assert derive([SEEN], [50], seen=seen)["seen_movie_id"] == [6, 5, 2, 3, 2]
 
 
+def test_unless_told_the_history_is_what_was_seen():
+    assert derive([SEEN], [9, 50, 7, 181])["seen_movie_id"] == [6, 2, 5, 4, 0]
+    assert derive([SEEN], [9, 50], seen=[])["seen_movie_id"] == [0] * 5
+
+
 @pytest.mark.parametrize(
     ("one", "values", "expected"),
     [
@@ -359,6 +364,11 @@ def test_without_a_vocabulary_values_are_ids():
     }
 
 
+def test_a_catalogue_value_that_the_model_has_no_row_for_is_padding():
+    old = spec("context_year", 3, "item", "INT", vocab_size=1980)
+    assert derive([old], [50, 172, 181]) == {"context_year": [1977, 0, 0]}
+
+
 @pytest.mark.parametrize("value", [0, 182, -1, 2**40])
 def test_raw_ids_outside_the_table_are_refused(value):
     with pytest.raises(RequestError, match=f"context_movie_id: {value} .* 1 to 181"):
@@ -384,6 +394,9 @@ def test_raw_ids_outside_the_table_are_refused(value):
         ([AGE], {"items": [50], "user": {"ages": 3}}, "user: age is missing"),
         ([AGE], {"items": [50], "user": {"age": [1]}}, r"user: age is \[1\]"),
         ([AGE], {"items": [50], "user": {"age": "old"}}, "user_age: 'old' is not"),
+        ([AGE], {"items": [50], "user": {"age": 10**400}}, r"user_age: 10+\.\.\.0+ is"),
+        ([WORD], {"items": [50], "user": {"word": "\ud800"}}, "Expected whole char"),
+        ([IDS], {"items": [10**400]}, r"an item id: 10+\.\.\.0+ is not allowed"),
         ([SEEN], {"items": [50], "seen": "50"}, "seen: '50' is not allowed"),
         ([SEEN], {"items": [], "seen": ["x"]}, "seen_movie_id: 'x' is not allowed"),
         ([IDS], {"items": [50], "ratings": 5}, "ratings: 5 is not allowed. Expected a"),

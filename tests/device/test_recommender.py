@@ -20,6 +20,7 @@ from pocketrec_device import (
     Recommender,
     RequestError,
 )
+from pocketrec_device.model import Model
 from pocketrec_device.recommender import FLOOR
 
 
@@ -169,9 +170,18 @@ def test_a_loaded_bundle_and_its_path_are_the_same(bundle):
     assert loaded == _FourAtATime(str(bundle)).recommend(["50"], user={"age": 5})
 
 
-def test_a_model_of_garbage_is_refused(write_bundle):
-    with pytest.raises(BundleError, match=r"model.tflite: LiteRT cannot load it: "):
-        Recommender(write_bundle(b"no model"))
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (b"", "is no LiteRT model: TFL3 is missing"),
+        (b"no model", "is no LiteRT model: TFL3 is missing"),
+        (b"\x1c\0\0\0TFL3", "should start at byte 28, and it has 8"),
+        (b"\x08\0\0\0TFL3" + b"\xff" * 99, "LiteRT cannot load it: "),
+    ],
+)
+def test_a_model_of_garbage_is_refused(write_bundle, model, message):
+    with pytest.raises(BundleError, match=f"model.tflite: .*{message}"):
+        Recommender(write_bundle(model))
 
 
 def test_a_truncated_model_is_refused(write_bundle, tiny_model):
@@ -216,11 +226,13 @@ def test_an_index_without_an_item_is_refused(
 @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_refused(recommender, monkeypatch, score):
     # A diverged model's: the tiny one turns numbers into numbers.
-    def predict(tensors):
-        indices, scores = Recommender.predict(recommender, tensors)
+    run = Model.run
+
+    def diverged(model, tensors):
+        indices, scores = run(model, tensors)
         return indices, np.where(indices == 4, np.float32(score), scores)
 
-    monkeypatch.setattr(recommender, "predict", predict)
+    monkeypatch.setattr(Model, "run", diverged)
     with pytest.raises(BundleError, match="answered a score that is not finite"):
         recommender.recommend(["50"], user={"age": 3})
 
