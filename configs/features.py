@@ -37,6 +37,16 @@ LABEL_POPULARITY = "label_popularity"
 # Of items, the most popular first.
 POPULARITY_BUCKETS = ("head", "middle", "tail")
 
+# What the gate of the .tflite file measures beside accuracy; overlap_<k> too.
+DEVICE_METRICS = (
+    "model_bytes",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "memory_bytes",
+    "score_difference",
+    "distinct_items",
+)
+
 DEFAULT_CONTEXT_LENGTH = 10
 DEFAULT_EVAL_TOP_K = (1, 5, 10)
 DEFAULT_CONV_NUM_FILTER_RATIOS = (2, 4)
@@ -247,16 +257,29 @@ def cut(data: pb.DataConfig, field: str) -> int:
     return int(moment.timestamp())
 
 
+def is_device_metric(name: str) -> bool:
+    """Whether a metric is of the bundle on a device, not of its accuracy."""
+    return name in DEVICE_METRICS or name.startswith("overlap_")
+
+
+def overlap_k(config: pb.RecommenderConfig) -> int:
+    """The K of ``overlap_<k>``: the largest of ``eval.eval_top_k`` up to 10."""
+    top_k = eval_top_k(config)
+    return max((k for k in top_k if k <= 10), default=top_k[0])
+
+
 def gate_bounds(
     config: pb.RecommenderConfig, gate: pb.Gate
 ) -> Iterator[pb.MetricBound]:
     """The bounds that bind one gate (``SAVED_MODEL`` or ``TFLITE``).
 
     The .tflite file answers its top K only, so ``mrr_test`` and ``mean_rank_test``
-    bind the SavedModel's gate alone.
+    bind the SavedModel's gate alone; metrics of the device bind the other one.
     """
     for bound in config.eval.bounds:
         if bound.gate not in (pb.BOTH, gate):
+            continue
+        if gate == pb.SAVED_MODEL and is_device_metric(bound.metric):
             continue
         if gate == pb.TFLITE and bound.metric in ("mrr_test", "mean_rank_test"):
             continue

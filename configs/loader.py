@@ -896,9 +896,16 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
     _check_slices(config)
     for index, bound in enumerate(config.eval.bounds):
         path = f"eval.bounds.{index}"
+        if features.is_device_metric(bound.metric):
+            _check_device_bound(config, path, bound)
+            continue
         match = _METRIC.fullmatch(bound.metric)
         if match is None:
-            expected = "hr_<k>_test, ndcg_<k>_test, mrr_test or mean_rank_test"
+            device = ", ".join(features.DEVICE_METRICS)
+            expected = (
+                "hr_<k>_test, ndcg_<k>_test, mrr_test, mean_rank_test, overlap_<k>, "
+                + device
+            )
             raise _error(f"{path}.metric", bound.metric, expected)
         k = match.group("k")
         if k is not None and int(k) not in features.eval_top_k(config):
@@ -916,7 +923,7 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
         if not any(
             bound.HasField("lower_bound") or bound.HasField("upper_bound")
             for bound in features.gate_bounds(config, gate)
-            if not bound.slice_feature
+            if not bound.slice_feature and not features.is_device_metric(bound.metric)
         ):
             raise _error(
                 "eval.bounds",
@@ -924,6 +931,22 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
                 "a lower_bound or upper_bound: without one a first run lets every "
                 "model through",
             )
+
+
+def _check_device_bound(
+    config: pb.RecommenderConfig, path: str, bound: pb.MetricBound
+) -> None:
+    overlap = f"overlap_{features.overlap_k(config)}"
+    if bound.metric not in (*features.DEVICE_METRICS, overlap):
+        raise _error(f"{path}.metric", bound.metric, overlap)
+    for name in ("max_regression", "slice_feature", "slice_value"):
+        if bound.HasField(name):
+            expected = f"none: {bound.metric} has lower_bound and upper_bound alone"
+            raise _error(f"{path}.{name}", getattr(bound, name), expected)
+    if bound.gate == pb.SAVED_MODEL:
+        raise _error(f"{path}.gate", "SAVED_MODEL", "TFLITE: it is of the .tflite file")
+    if not bound.HasField("lower_bound") and not bound.HasField("upper_bound"):
+        raise _error(path, bound.metric, "one of lower_bound, upper_bound")
 
 
 def _check_sliced(

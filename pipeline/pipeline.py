@@ -217,7 +217,10 @@ def _convert_gate_and_push(
             "name",
         ),
         code_digest=code_digest(
-            "components.tflite_converter", "components.trainer", "components.transform"
+            "components.tflite_converter",
+            "components.trainer",
+            "components.transform",
+            "pocketrec_device",
         ),
     )
     tflite_evaluator = _evaluator(
@@ -227,7 +230,9 @@ def _convert_gate_and_push(
         schema=schema_gen.outputs["schema"],
         ingestion_report=example_gen.outputs["ingestion_report"],
         model=converter.outputs["tflite_model"],
+        trained_model=trainer.outputs["model"],
         baseline_model=current_model.outputs["tflite_model"],
+        stored_examples=current_model.outputs["examples"],
     ).with_id("TFLiteEvaluator")
     pusher = TFLitePusher(
         tflite_model=converter.outputs["tflite_model"],

@@ -15,7 +15,12 @@ from tfx.utils import io_utils, path_utils
 
 from components.evaluator.bounds import HISTORY_LENGTH, POPULARITY
 from components.evaluator.top_k_rank import FLOOR
-from components.evaluator.verdict import SliceMetrics, Verdict, read_verdict
+from components.evaluator.verdict import (
+    SliceMetrics,
+    Verdict,
+    number_text,
+    read_verdict,
+)
 from components.text_table import table_lines
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.executor import split_examples
@@ -115,17 +120,24 @@ def _gate(verdict: Verdict) -> Iterator[str]:
     rows = [
         (
             row.name,
-            _number(row.value),
-            _number(row.lower_bound),
-            _number(row.upper_bound),
-            _number(row.baseline),
-            _number(row.max_regression),
-            "too few" if row.is_too_small else _DECISIONS[row.blessed],
+            *(
+                "" if value is None else number_text(row.metric, value)
+                for value in (
+                    row.value,
+                    row.lower_bound,
+                    row.upper_bound,
+                    row.baseline,
+                    row.max_regression,
+                )
+            ),
+            "too few" if row.is_too_small else _DECISIONS[row.blessed] or row.note,
         )
         for row in verdict.rows
     ]
     yield from _table([header, *rows])
-    names = [r.metric for r in verdict.rows if r.blessed is not None and not r.slice]
+    names = [
+        row.metric for row in verdict.rows if row.blessed is not None and not row.slice
+    ]
     for feature, parts in itertools.groupby(verdict.slices, lambda part: part.feature):
         yield from _slices(feature, list(parts), names)
 
@@ -138,6 +150,7 @@ def _slices(
     if len(parts) > _MOST_SLICES:
         yield f"  by {name}: {len(parts)} values, see the artifact `evaluation`"
         return
+    names = [metric for metric in names if metric in parts[0].metrics]
     yield f"  by {name}:"
     yield from _table(
         [
@@ -146,16 +159,12 @@ def _slices(
                 (
                     part.value,
                     f"{part.examples:,}",
-                    *(_number(part.metrics.get(name)) for name in names),
+                    *(number_text(name, part.metrics[name]) for name in names),
                 )
                 for part in parts
             ),
         ]
     )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -21,14 +21,16 @@ class CurrentModelSpec(types.ComponentSpec):
     OUTPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "tflite_model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
 
 
 class CurrentModel(base_component.BaseComponent):
     """Finds the models that ``CURRENT`` points to.
 
-    Outputs ``model`` (the SavedModel) and ``tflite_model`` (the bundle). Both artifacts
-    always exist; where nothing is pushed yet they are empty.
+    Outputs ``model`` (the SavedModel), ``tflite_model`` (the bundle) and ``examples``
+    (those of test that it was judged by). The artifacts always exist; where nothing is
+    pushed yet they are empty.
 
     Args:
       push_destination: folder of the pushed versions.
@@ -54,5 +56,6 @@ class CurrentModel(base_component.BaseComponent):
                 code_digest=code_digest,
                 model=types.Channel(type=standard_artifacts.Model),
                 tflite_model=types.Channel(type=standard_artifacts.Model),
+                examples=types.Channel(type=standard_artifacts.Examples),
             )
         )

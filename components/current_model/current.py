@@ -15,6 +15,8 @@ VERSIONS = "versions"
 MANIFEST = "manifest.json"
 BUNDLE = "bundle"
 SAVED_MODEL = os.path.join("training", "saved_model")
+TEST_SPLIT = "Split-test"
+EXAMPLES = os.path.join("training", "examples", TEST_SPLIT)
 SAVED_MODEL_FILE = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
 
@@ -87,6 +89,15 @@ def current_models(push_destination: str) -> tuple[str, str] | None:
     _require(os.path.join(bundle, TFLITE_FILE), version)
     _require(os.path.join(bundle, MANIFEST), version)
     return saved_model, bundle
+
+
+def stored_examples(push_destination: str) -> str | None:
+    """Folder of the test examples that the current version was judged by, if any."""
+    version = current_version(push_destination)
+    if version is None:
+        return None
+    folder = os.path.join(version_dir(push_destination, version), EXAMPLES)
+    return folder if fileio.isdir(folder) else None
 
 
 def version_dir(push_destination: str, version: int) -> str:

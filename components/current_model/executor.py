@@ -1,7 +1,8 @@
-"""Copies the current version's models into artifacts."""
+"""Copies the current version's models and test examples into artifacts."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tfx import types
@@ -15,7 +16,7 @@ from configs.errors import UserError
 
 
 class Executor(base_executor.BaseExecutor):
-    """Leaves both artifacts' folders empty where nothing is pushed."""
+    """Leaves the artifacts' folders empty where nothing is pushed."""
 
     def Do(
         self,
@@ -35,10 +36,14 @@ class Executor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(output_dict[key])
             for key in ("model", "tflite_model")
         ]
-        for uri in outputs:
+        examples = artifact_utils.get_single_uri(output_dict["examples"])
+        for uri in (*outputs, examples):
             fileio.makedirs(uri)
         models = current.current_models(destination)
         if models is None:
             return
         for source, uri in zip(models, outputs, strict=True):
             io_utils.copy_dir(source, path_utils.serving_model_dir(uri))
+        stored = current.stored_examples(destination)
+        if stored is not None:
+            io_utils.copy_dir(stored, os.path.join(examples, current.TEST_SPLIT))

@@ -10,11 +10,29 @@ from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
 SPLIT = "test"
+# What the bundle is tried with on the device.
+EVAL_SPLIT = "eval"
 HISTORY_LENGTH = features.HISTORY_LENGTH
 POPULARITY = features.LABEL_POPULARITY
 TAIL = features.POPULARITY_BUCKETS[-1]
 EXAMPLE_COUNT = "example_count"
 MEAN_RANK = "mean_rank_test"
+
+# Metrics that are whole numbers.
+COUNTS = (
+    "model_bytes",
+    "memory_bytes",
+    "self_test",
+    "nonfinite_answers",
+    "constant_answers",
+    "unknown_items",
+    "distinct_items",
+)
+
+# Unless eval.bounds says otherwise: of all recommendations to the examples of eval, and
+# of the best items of the SavedModel that the .tflite file names too.
+_LEAST_DISTINCT = 20
+_LEAST_OVERLAP = 0.8
 
 
 @dataclass(frozen=True)
@@ -85,19 +103,14 @@ def gate_limits(config: pb.RecommenderConfig, gate: pb.Gate) -> dict[str, Limits
     known = {metric.name for metric in gate_metrics(config, gate)}
     limits: dict[str, Limits] = {}
     for bound in features.gate_bounds(config, gate):
-        if bound.slice_feature:
+        if bound.slice_feature or features.is_device_metric(bound.metric):
             continue
         if bound.metric not in known:
             raise UserError(
                 f"eval.bounds: {bound.metric!r} is no metric of the "
                 f"{pb.Gate.Name(gate)} gate. Expected one of {', '.join(sorted(known))}"
             )
-        before = limits.get(bound.metric, Limits())
-        limits[bound.metric] = Limits(
-            _strictest(max, before.lower_bound, bound, "lower_bound"),
-            _strictest(min, before.upper_bound, bound, "upper_bound"),
-            _strictest(min, before.max_regression, bound, "max_regression"),
-        )
+        limits[bound.metric] = _stricter(limits.get(bound.metric, Limits()), bound)
     if all(v.lower_bound is None and v.upper_bound is None for v in limits.values()):
         raise UserError(
             f"eval.bounds: no absolute bound for the {pb.Gate.Name(gate)} gate. "
@@ -110,6 +123,42 @@ def gate_limits(config: pb.RecommenderConfig, gate: pb.Gate) -> dict[str, Limits
 def slice_bounds(config: pb.RecommenderConfig, gate: pb.Gate) -> list[pb.MetricBound]:
     """The bounds of a gate that bind slices, in the order of the configuration."""
     return [b for b in features.gate_bounds(config, gate) if b.slice_feature]
+
+
+def device_limits(config: pb.RecommenderConfig, num_items: int) -> dict[str, Limits]:
+    """What binds a bundle on the device, by metric.
+
+    What no model should do is bound whatever the configuration says; it may bind how
+    many items are ever recommended, and how alike the two models are, otherwise.
+
+    Args:
+      config: the configuration.
+      num_items: that could be recommended.
+    """
+    limits: dict[str, Limits] = {}
+    for bound in features.gate_bounds(config, pb.TFLITE):
+        if features.is_device_metric(bound.metric):
+            limits[bound.metric] = _stricter(limits.get(bound.metric, Limits()), bound)
+    least = min(_LEAST_DISTINCT, (num_items + 1) // 2)
+    overlap = f"overlap_{features.overlap_k(config)}"
+    none = Limits(upper_bound=0.0)
+    return {
+        "distinct_items": Limits(lower_bound=float(least)),
+        overlap: Limits(lower_bound=_LEAST_OVERLAP),
+        **limits,
+        "self_test": Limits(lower_bound=1.0),
+        "nonfinite_answers": none,
+        "constant_answers": none,
+        "unknown_items": none,
+    }
+
+
+def _stricter(before: Limits, bound: pb.MetricBound) -> Limits:
+    return Limits(
+        _strictest(max, before.lower_bound, bound, "lower_bound"),
+        _strictest(min, before.upper_bound, bound, "upper_bound"),
+        _strictest(min, before.max_regression, bound, "max_regression"),
+    )
 
 
 def _strictest(

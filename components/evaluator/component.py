@@ -35,6 +35,12 @@ class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
         "ingestion_report": component_spec.ChannelParameter(
             type=standard_artifacts.JsonValue, optional=True
         ),
+        executor.TRAINED_MODEL: component_spec.ChannelParameter(
+            type=standard_artifacts.Model, optional=True
+        ),
+        executor.STORED_EXAMPLES: component_spec.ChannelParameter(
+            type=standard_artifacts.Examples, optional=True
+        ),
     }
 
 
@@ -55,6 +61,10 @@ class Evaluator(tfx_component.Evaluator):
         artifact may be empty.
       schema: from SchemaGen.
       ingestion_report: from TimelineExampleGen, for slices by popularity.
+      trained_model: of the ``TFLITE`` gate: the Trainer's model that the bundle was
+        converted from; without it what the bundle is like on a device is not judged.
+      stored_examples: of the ``TFLITE`` gate: the test examples stored with the current
+        version, from CurrentModel; the artifact may be empty.
 
     Raises:
       UserError: if nothing absolute binds the gate.
@@ -73,6 +83,8 @@ class Evaluator(tfx_component.Evaluator):
         baseline_model: types.BaseChannel | None = None,
         schema: types.BaseChannel | None = None,
         ingestion_report: types.BaseChannel | None = None,
+        trained_model: types.BaseChannel | None = None,
+        stored_examples: types.BaseChannel | None = None,
     ) -> None:
         spec = EvaluatorSpec(
             examples=examples,
@@ -80,6 +92,8 @@ class Evaluator(tfx_component.Evaluator):
             baseline_model=baseline_model,
             schema=schema,
             ingestion_report=ingestion_report,
+            trained_model=trained_model,
+            stored_examples=stored_examples,
             eval_config=eval_config(parse_config(config), gate),
             example_splits=json_utils.dumps([SPLIT]),
             fairness_indicator_thresholds=json_utils.dumps(None),

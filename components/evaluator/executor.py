@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from typing import Any
 
 import tensorflow as tf
@@ -15,14 +16,19 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
-from components.evaluator.bounds import SPLIT
+from components.evaluator.bounds import EVAL_SPLIT, SPLIT
+from components.evaluator.device_checks import MOST_EXAMPLES, check_device
 from components.evaluator.eval_config import SIGNATURE
 from components.evaluator.popularity import popularity_of
-from components.evaluator.verdict import read_verdict
+from components.evaluator.stored_examples import stored_rows
+from components.evaluator.tflite_extractor import load_ranker
+from components.evaluator.verdict import MetricVerdict, read_verdict, write_rows
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from configs.loader import parse_config
 
+TRAINED_MODEL = "trained_model"
+STORED_EXAMPLES = "stored_examples"
 MODEL_FILES = ("saved_model.pb", "model.tflite")
 
 
@@ -38,31 +44,74 @@ class Executor(tfx_executor.Executor):
         inputs = dict(input_dict)
         baseline = inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, [])
         # The artifact exists on every orchestrator, so its files tell.
-        if present := [artifact for artifact in baseline if holds_model(artifact)]:
+        present = [artifact for artifact in baseline if holds_model(artifact)]
+        if present:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = present
             if exec_properties["gate"] == pb.Gate.Name(pb.SAVED_MODEL):
                 check_answers(
                     path_utils.serving_model_dir(present[0].uri),
                     _first_example(input_dict),
                 )
+        trained = inputs.pop(TRAINED_MODEL, [])
+        stored = inputs.pop(STORED_EXAMPLES, [])
         report = None
         if reports := inputs.pop("ingestion_report", []):
             uri = artifact_utils.get_single_uri(reports)
             report = json.loads(io_utils.read_string_file(uri))
         with popularity_of(report):
             super().Do(inputs, output_dict, exec_properties)
-        verdict = read_verdict(
-            artifact_utils.get_single_uri(
-                output_dict[standard_component_specs.EVALUATION_KEY]
-            ),
-            parse_config(exec_properties["config"]),
-            pb.Gate.Value(exec_properties["gate"]),
+        evaluation = artifact_utils.get_single_uri(
+            output_dict[standard_component_specs.EVALUATION_KEY]
         )
+        config = parse_config(exec_properties["config"])
+        gate = pb.Gate.Value(exec_properties["gate"])
+        rows = []
+        if present and stored:
+            rows += _stored_rows(input_dict, present[0], stored[0], config)
+        if trained:
+            rows += _device_rows(input_dict, trained, config)
+        write_rows(evaluation, rows)
+        verdict = read_verdict(evaluation, config, gate)
         if not verdict.blessed:
             _refuse(artifact_utils.get_single_instance(output_dict["blessing"]))
         for line in verdict.lines():
             logging.info(line)
         logging.info(verdict.summary())
+
+
+def _stored_rows(
+    input_dict: dict[str, list[types.Artifact]],
+    baseline: types.Artifact,
+    stored: types.Artifact,
+    config: pb.RecommenderConfig,
+) -> list[MetricVerdict]:
+    model = artifact_utils.get_single_uri(
+        input_dict[standard_component_specs.MODEL_KEY]
+    )
+    candidate, current = (
+        load_ranker(path_utils.serving_model_dir(uri)) for uri in (model, baseline.uri)
+    )
+    folder = os.path.join(stored.uri, f"Split-{SPLIT}")
+    return stored_rows(config, candidate, current, _records(folder))
+
+
+def _device_rows(
+    input_dict: dict[str, list[types.Artifact]],
+    trained: list[types.Artifact],
+    config: pb.RecommenderConfig,
+) -> list[MetricVerdict]:
+    model = artifact_utils.get_single_uri(
+        input_dict[standard_component_specs.MODEL_KEY]
+    )
+    saved_model = artifact_utils.get_single_uri(trained)
+    examples = _examples(input_dict, EVAL_SPLIT, MOST_EXAMPLES)
+    if not examples:
+        raise UserError(f"split {EVAL_SPLIT} holds no example to try the bundle with")
+    with tempfile.TemporaryDirectory() as folder:
+        io_utils.copy_dir(path_utils.serving_model_dir(model), folder)
+        return check_device(
+            folder, path_utils.serving_model_dir(saved_model), examples, config
+        )
 
 
 def _refuse(blessing: types.Artifact) -> None:
@@ -114,9 +163,19 @@ def check_answers(saved_model: str, example: bytes | None) -> None:
 
 
 def _first_example(input_dict: dict[str, list[types.Artifact]]) -> bytes | None:
+    return next(iter(_examples(input_dict, SPLIT, 1)), None)
+
+
+def _examples(
+    input_dict: dict[str, list[types.Artifact]], split: str, most: int
+) -> list[bytes]:
     folder = artifact_utils.get_split_uri(
-        input_dict[standard_component_specs.EXAMPLES_KEY], SPLIT
+        input_dict[standard_component_specs.EXAMPLES_KEY], split
     )
+    return _records(folder, most)
+
+
+def _records(folder: str, most: int = -1) -> list[bytes]:
+    """The first records in a folder, all with -1."""
     files = sorted(fileio.glob(os.path.join(folder, "*")))
-    records = tf.data.TFRecordDataset(files, "GZIP").take(1).as_numpy_iterator()
-    return next(iter(records), None)
+    return list(tf.data.TFRecordDataset(files, "GZIP").take(most).as_numpy_iterator())

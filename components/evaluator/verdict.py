@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.evaluator.bounds import (
+    COUNTS,
     EXAMPLE_COUNT,
     HISTORY_LENGTH,
     MEAN_RANK,
@@ -31,6 +34,8 @@ BASELINE = "baseline"
 Slice = tuple[str, str]
 OVERALL = ("", "")
 
+_ROWS = "device_checks.json"
+
 
 @dataclass(frozen=True)
 class MetricVerdict:
@@ -47,6 +52,7 @@ class MetricVerdict:
       slice: which examples, e.g. ``history_length=5-9``; empty if all.
       examples: how many, of a slice.
       min_examples: a slice of fewer is not judged.
+      note: what else there is to say.
     """
 
     metric: str
@@ -59,6 +65,7 @@ class MetricVerdict:
     slice: str = ""
     examples: int = 0
     min_examples: int = 0
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -69,6 +76,9 @@ class MetricVerdict:
     def is_too_small(self) -> bool:
         """Whether it is a slice of too few examples to be judged."""
         return self.examples < self.min_examples
+
+    def _number(self, value: float) -> str:
+        return number_text(self.metric, value)
 
     def text(self) -> str:
         """One line with the value and every bound that it was held against."""
@@ -83,16 +93,18 @@ class MetricVerdict:
             else:
                 bounds.append(
                     f"at most {self.max_regression:.6g} worse than the current model's "
-                    f"{_number(self.baseline)}"
+                    f"{self._number(self.baseline)}"
                 )
         elif self.baseline is not None:
-            bounds.append(f"the current model has {_number(self.baseline)}")
+            bounds.append(f"the current model has {self._number(self.baseline)}")
         if self.is_too_small:
             bounds.append(
                 f"not judged: {self.examples} examples are fewer than "
                 f"{self.min_examples}"
             )
-        line = f"{self.name} = {_number(self.value)}"
+        if self.note:
+            bounds.append(self.note)
+        line = f"{self.name} = {self._number(self.value)}"
         if bounds:
             line += f" ({', '.join(bounds)})"
         if self.blessed is None:
@@ -126,7 +138,8 @@ class Verdict:
       blessed: whether the model may be pushed, as far as this gate goes.
       examples: size of the test split.
       compared: whether there was a current model to compare with.
-      rows: every metric on all examples, and those that are bound on slices.
+      rows: every metric on all examples, those that are bound on slices, and what the
+        bundle is like on a device.
       slices: all metrics by history length, shortest first, and by what
         ``eval.slice_features`` names.
     """
@@ -168,7 +181,7 @@ class Verdict:
             *(f"  {row.text()}" for row in self.rows),
             *(
                 f"  {s.feature} {s.value} ({s.examples} examples): "
-                + ", ".join(f"{k} = {_number(v)}" for k, v in s.metrics.items())
+                + ", ".join(f"{k} = {number_text(k, v)}" for k, v in s.metrics.items())
                 for s in self.slices
             ),
         ]
@@ -218,7 +231,26 @@ def read_verdict(
         for validation in result.metric_validations_per_slice
         for failure in validation.failures
     }
-    return make_verdict(config, gate, slices, failed, result.validation_ok)
+    rows = _read_rows(evaluation_uri)
+    return make_verdict(config, gate, slices, failed, result.validation_ok, rows)
+
+
+def write_rows(evaluation_uri: str, rows: Sequence[MetricVerdict]) -> None:
+    """Writes what was judged without TFMA beside its metrics, for `read_verdict`."""
+    from tfx.utils import io_utils
+
+    text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2)
+    io_utils.write_string_file(os.path.join(evaluation_uri, _ROWS), text + "\n")
+
+
+def _read_rows(evaluation_uri: str) -> list[MetricVerdict]:
+    from tfx.dsl.io import fileio
+    from tfx.utils import io_utils
+
+    path = os.path.join(evaluation_uri, _ROWS)
+    if not fileio.exists(path):
+        return []
+    return [MetricVerdict(**row) for row in json.loads(io_utils.read_string_file(path))]
 
 
 def make_verdict(
@@ -227,6 +259,7 @@ def make_verdict(
     slices: Mapping[Slice, Mapping[tuple[str, str], float]],
     failed: set[str],
     blessed: bool,
+    others: Sequence[MetricVerdict] = (),
 ) -> Verdict:
     """Puts the numbers of an evaluation together.
 
@@ -237,6 +270,7 @@ def make_verdict(
         models are ``"candidate"`` and ``"baseline"``, or ``""`` where there is one.
       failed: metrics that failed a bound on all examples.
       blessed: whether all examples together passed.
+      others: rows that are judged already.
     """
     overall = slices.get(OVERALL, {})
     compared = any(model == BASELINE for model, _ in overall)
@@ -257,7 +291,7 @@ def make_verdict(
                 blessed=None if bound == Limits() else name not in failed,
             )
         )
-    rows += _slice_rows(config, gate, slices, candidate)
+    rows += [*_slice_rows(config, gate, slices, candidate), *others]
     return Verdict(
         gate=pb.Gate.Name(gate),
         blessed=blessed and all(row.blessed is not False for row in rows),
@@ -305,10 +339,19 @@ def _slice_rows(
                 examples=int(values.get((candidate, EXAMPLE_COUNT), 0)),
                 min_examples=int(bound.min_slice_examples),
             )
-            if not row.is_too_small:
-                row = dataclasses.replace(row, blessed=_passes(row))
-            rows.append(row)
+            rows.append(row if row.is_too_small else compared_verdict(row))
     return rows
+
+
+def bound_verdict(metric: str, value: float, limits: Limits) -> MetricVerdict:
+    """A value held to absolute bounds."""
+    row = MetricVerdict(metric, value, limits.lower_bound, limits.upper_bound)
+    return row if limits == Limits() else compared_verdict(row)
+
+
+def compared_verdict(row: MetricVerdict) -> MetricVerdict:
+    """A row, judged by the bounds that it holds."""
+    return dataclasses.replace(row, blessed=_passes(row))
 
 
 def _given(bound: pb.MetricBound, field: str) -> float | None:
@@ -354,8 +397,11 @@ def _first_length(bucket: str) -> int:
     return int(bucket.rstrip("+").split("-")[0] or 0)
 
 
-def _number(value: float) -> str:
-    return "not a number" if math.isnan(value) else f"{value:.4f}"
+def number_text(metric: str, value: float) -> str:
+    """A metric's value: counts and bytes without a fraction."""
+    if math.isnan(value):
+        return "not a number"
+    return f"{value:,.0f}" if metric in COUNTS else f"{value:.4f}"
 
 
 def _finite(value: float | None) -> float | None:

@@ -9,10 +9,12 @@ from typing import Any
 import tensorflow_transform as tft
 
 from components.tflite_converter import catalogue, convert, manifest
+from components.tflite_converter.canary import canary_request
 from components.transform import vocabularies
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
+from pocketrec_device import Bundle, BundleError, Recommender
 
 
 def write_bundle(
@@ -96,7 +98,19 @@ def write_bundle(
         "data": data_summary(report),
     }
     manifest.write_manifest(output, content)
+    manifest.write_manifest(output, {**content, **_canary(output, report)})
     return manifest.read_manifest(output)
+
+
+def _canary(bundle: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest's entry, as this machine answers it."""
+    loaded = Bundle.load(bundle)
+    request = canary_request(loaded, report["last_timestamp"] or 0)
+    try:
+        return {"canary": Recommender(loaded).make_canary(request).to_json()}
+    except BundleError:
+        # Its answer is no recommendation, which the gate tells better than an error.
+        return {}
 
 
 def field_kinds(

@@ -180,6 +180,23 @@ def test_elements_are_replaced_and_removed(config: pb.RecommenderConfig) -> None
             ("eval.bounds.0.slice_feature", "'user_age'", "history_length"),
         ),
         ("eval.bounds.0.slice_value=x", ("bounds.0.slice_value", "slice_feature")),
+        (
+            'eval.bounds={metric: "model_bytes" upper_bound: 9 max_regression: 1}',
+            ("eval.bounds.0.max_regression", "model_bytes has"),
+        ),
+        ("eval.bounds.0.metric=overlap_7", ("eval.bounds.0.metric", "overlap_10")),
+        (
+            'eval.bounds={metric: "latency_p99_ms" upper_bound: 5}',
+            ("eval.bounds", "no absolute bound"),
+        ),
+        (
+            'eval.bounds={metric: "model_bytes"}',
+            ("eval.bounds.0", "lower_bound, upper_bound"),
+        ),
+        (
+            'eval.bounds={metric: "model_bytes" upper_bound: 9 gate: SAVED_MODEL}',
+            ("eval.bounds.0.gate", "TFLITE"),
+        ),
         ("eval.bounds.0.metric=accuracy", ("eval.bounds.0.metric", "'accuracy'")),
         ("eval.bounds.0.metric=hr_3_test", ("eval.bounds.0.metric", "[1, 5, 10]")),
         ("eval.bounds.3.metric=x", ("eval.bounds", "1 elements", "3")),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -125,6 +126,9 @@ def test_the_bundle_is_complete_and_checks(run: Run) -> None:
     assert inspected.code == 0, inspected.err
     manifest = json.loads(inspected.out)
     assert manifest["version"] == 1
+    schema = json.loads((ROOT / "device" / "manifest.schema.json").read_text())
+    jsonschema.validate(manifest, schema)
+    assert len(manifest["canary"]["indices"]) > 10
     assert manifest["seen"] == "TIMELINE"
     assert manifest["data"]["examples"]["train"] == 38_200
     assert manifest["protocol"].endswith("seen=timeline")
@@ -232,6 +236,7 @@ def columns_of(serialized: bytes) -> dict[str, list[Any]]:
 
 LOADER = """
 import json, sys
+import jsonschema
 import numpy as np
 import tensorflow as tf
 SIGNATURES = ("serving_default", "evaluate", "transform_features")

@@ -178,7 +178,7 @@ PACKAGES = {
     "components.current_model": {"CurrentModel"},
     "components.evaluator": GATES,
     "components.tflite_converter": {"TFLiteConverter"},
-    "pocketrec_device": GATES,
+    "pocketrec_device": {"TFLiteConverter", *GATES},
     "components.tflite_pusher": {PUSHER},
 }
 

@@ -22,6 +22,7 @@ def push() -> Callable[[Path, int], None]:
             "bundle/manifest.json": json.dumps({"version": version}),
             "training/saved_model/saved_model.pb": f"model {version}",
             "training/saved_model/variables/variables.index": "",
+            "training/examples/Split-test/part.gz": f"examples {version}",
         }
         for name, content in files.items():
             path = folder / name

@@ -32,6 +32,8 @@ def run(tmp_path: Path, destination: Path) -> Callable[..., dict[str, Any]]:
         for key in ("model", "tflite_model"):
             artifacts[key] = standard_artifacts.Model()
             artifacts[key].uri = str(folder / key)
+        artifacts["examples"] = standard_artifacts.Examples()
+        artifacts["examples"].uri = str(folder / "examples")
         component = CurrentModel(str(destination), "0", digest)
         outputs = {key: [artifact] for key, artifact in artifacts.items()}
         Executor().Do({}, outputs, component.exec_properties)
@@ -59,6 +61,8 @@ def test_after_a_push_and_a_rollback(run: Any, push: Push, destination: Path) ->
         tflite = artifacts["tflite_model"]
         assert served(tflite, "model.tflite") == f"tflite {version}"
         assert served(tflite, "vocabularies/movie_id.txt") == "50\n"
+        stored = Path(artifacts.pop("examples").uri) / "Split-test" / "part.gz"
+        assert stored.read_text() == f"examples {version}"
         assert all(holds_model(artifact) for artifact in artifacts.values())
     (destination / "CURRENT").write_text("1\n")
     assert served(run()["model"], "saved_model.pb") == "model 1"

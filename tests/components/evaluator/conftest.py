@@ -107,6 +107,12 @@ def write_examples() -> Callable[[Path, Sequence[Row]], None]:
     return write
 
 
+@pytest.fixture(scope="session")
+def encode() -> Callable[[Row], bytes]:
+    """A row as a serialized tf.Example."""
+    return lambda row: _example(row).SerializeToString()
+
+
 def _example(row: Row) -> Any:
     import tensorflow as tf
 

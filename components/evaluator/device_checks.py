@@ -1,0 +1,214 @@
+"""What a bundle is like on a device: size, time, memory, agreement, sanity.
+
+The bundle answers real examples of eval in a process without TensorFlow, through the
+device's client. Its answers are compared with those of the SavedModel that it was
+converted from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from components.evaluator.bounds import Limits, device_limits
+from components.evaluator.tflite_extractor import raw_columns, recommendable_items
+from components.evaluator.verdict import MetricVerdict, bound_verdict
+from configs import features
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+from pocketrec_device import Bundle
+from pocketrec_device.bundle import MODEL
+from pocketrec_device.features import tensors_from_example
+from pocketrec_device.recommender import FLOOR
+
+# More examples tell nothing new.
+MOST_EXAMPLES = 1000
+
+_TIMEOUT_SECONDS = 600
+_SERVING_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a bundle answered.
+
+    Attributes:
+      ids: int32 ``[examples, K]``, indices of items, best first.
+      scores: float32 ``[examples, K]``; of items that are left out `FLOOR`.
+      seconds: float64 ``[examples]``, of each call.
+      memory: bytes of the process that hold the model beside its file's content.
+      self_test: what is wrong with the canary's answer; empty if nothing.
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+    seconds: np.ndarray
+    memory: int
+    self_test: str
+
+
+def check_device(
+    bundle_path: str,
+    saved_model: str,
+    examples: Sequence[bytes],
+    config: pb.RecommenderConfig,
+) -> list[MetricVerdict]:
+    """Measures a bundle and holds it to its bounds.
+
+    Args:
+      bundle_path: a local folder.
+      saved_model: what it was converted from, with the signature ``serving_default``.
+      examples: serialized raw tf.Examples of eval, at least one.
+      config: the configuration.
+
+    Raises:
+      UserError: if the bundle does not load in a process of its own, or takes too long.
+    """
+    bundle = Bundle.load(bundle_path)
+    examples = examples[:MOST_EXAMPLES]
+    answers = device_answers(bundle, examples)
+    values = {
+        "model_bytes": float(bundle.files[MODEL].size),
+        **resource_values(answers),
+        **sanity_values(bundle, answers),
+    }
+    k = features.overlap_k(config)
+    theirs = saved_model_answers(saved_model, examples, k)
+    overlap, difference = agreement(bundle, answers, theirs, k)
+    values |= {f"overlap_{k}": overlap, "score_difference": difference}
+    limits = device_limits(config, len(recommendable_items(bundle)))
+    rows = [
+        bound_verdict(name, value, limits.get(name, Limits()))
+        for name, value in values.items()
+    ]
+    if not answers.self_test:
+        return rows
+    return [
+        dataclasses.replace(row, note=answers.self_test)
+        if row.metric == "self_test"
+        else row
+        for row in rows
+    ]
+
+
+def device_answers(bundle: Bundle, examples: Iterable[bytes]) -> Answers:
+    """Runs a bundle on examples in a process of its own.
+
+    Raises:
+      UserError: if it does not load there, or takes too long.
+    """
+    tensors = [
+        tensors_from_example(bundle.inputs, raw_columns(example), bundle.vocabularies)
+        for example in examples
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        requests, answers = (
+            os.path.join(folder, name) for name in ("requests.npz", "answers.npz")
+        )
+        columns = {n: np.concatenate([t[n] for t in tensors]) for n in tensors[0]}
+        np.savez(requests, **columns)
+        command = [sys.executable, "-m", "components.evaluator.device_process"]
+        # The child finds our packages where this process found them.
+        path = os.pathsep.join(filter(None, sys.path))
+        try:
+            done = subprocess.run(
+                [*command, str(bundle.path), requests, answers],
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UserError(
+                f"the .tflite gate: {bundle.path / MODEL} took longer than "
+                f"{_TIMEOUT_SECONDS} s for {len(tensors)} requests"
+            ) from error
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["it said nothing"]
+            how = f"signal {-done.returncode}" if done.returncode < 0 else "an error"
+            raise UserError(
+                f"the .tflite gate: the bundle does not run on a device, {how}: "
+                f"{lines[-1]}"
+            )
+        with np.load(answers) as found:
+            return Answers(
+                found["ids"],
+                found["scores"],
+                found["seconds"],
+                int(found["memory"]),
+                str(found["self_test"]),
+            )
+
+
+def saved_model_answers(
+    saved_model: str, examples: Sequence[bytes], k: int
+) -> list[dict[str, float]]:
+    """The best items of a SavedModel for each example: raw ids with their scores."""
+    serve = tf.saved_model.load(saved_model).signatures["serving_default"]
+    result = []
+    for start in range(0, len(examples), _SERVING_BATCH):
+        found = serve(examples=tf.constant(examples[start : start + _SERVING_BATCH]))
+        items = found["top_prediction_items"].numpy()[:, :k]
+        scores = found["top_prediction_scores"].numpy()[:, :k]
+        for ids, values in zip(items, scores, strict=True):
+            pairs = zip(ids, values, strict=True)
+            result.append({i.decode(): float(v) for i, v in pairs if v > FLOOR})
+    return result
+
+
+def resource_values(answers: Answers) -> dict[str, float]:
+    """Milliseconds of a call, median and 99th percentile, and bytes of memory."""
+    milliseconds = 1000.0 * answers.seconds
+    return {
+        "latency_p50_ms": float(np.percentile(milliseconds, 50)),
+        "latency_p99_ms": float(np.percentile(milliseconds, 99)),
+        "memory_bytes": float(answers.memory),
+    }
+
+
+def sanity_values(bundle: Bundle, answers: Answers) -> dict[str, float]:
+    """How many answers no model should give, and how many items are ever the answer."""
+    scores = answers.scores
+    listed = scores > FLOOR
+    known = np.array(sorted(recommendable_items(bundle).values()))
+    lowest = np.min(scores, axis=1, where=listed, initial=np.inf)
+    highest = np.max(scores, axis=1, where=listed, initial=-np.inf)
+    several = listed.sum(axis=1) > 1
+    top = answers.ids[:, :10][listed[:, :10]]
+    return {
+        "self_test": float(not answers.self_test),
+        "nonfinite_answers": float((~np.isfinite(scores)).any(axis=1).sum()),
+        "constant_answers": float((several & (lowest == highest)).sum()),
+        "unknown_items": float((~np.isin(answers.ids[listed], known)).sum()),
+        "distinct_items": float(np.unique(top).size),
+    }
+
+
+def agreement(
+    bundle: Bundle, answers: Answers, theirs: Sequence[Mapping[str, float]], k: int
+) -> tuple[float, float]:
+    """How much the best K of both have in common, and how far their scores differ.
+
+    Returns:
+      The mean share of the SavedModel's items that the bundle names too, and the
+      largest difference of the scores of one item.
+    """
+    raw = {index: item for item, index in recommendable_items(bundle).items()}
+    shares, differences = [], [0.0]
+    for ids, scores, expected in zip(answers.ids, answers.scores, theirs, strict=True):
+        best = zip(ids[:k], scores[:k], strict=True)
+        ours = {raw.get(int(i), ""): float(s) for i, s in best if s > FLOOR}
+        common = ours.keys() & expected.keys()
+        shares.append(len(common) / max(len(expected), 1))
+        differences += [abs(ours[item] - expected[item]) for item in common]
+    return float(np.mean(shares)), float(np.max(differences))
