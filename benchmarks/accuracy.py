@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from benchmarks import baselines, bootstrap, bundles, ranking
 from components.text_table import table_lines
+from components.tflite_converter.manifest import by_metric
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -254,7 +255,7 @@ def run(
 def describe(bundle: Bundle) -> dict[str, Any]:
     """Both gates' metrics and the sizes, from a pushed bundle."""
     gates = {
-        gate: {row["metric"]: row["value"] for row in rows}
+        gate: {name: row["value"] for name, row in by_metric(rows).items()}
         for gate, rows in bundle.manifest["gates"].items()
     }
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import ranking
+from components.tflite_converter.manifest import by_metric
 from pocketrec_device import Bundle
 from pocketrec_device.recommender import FLOOR
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
+_OF_RANKS = re.compile(r"(hr|ndcg|mrr)_(\d+)_test")
 # More than sums of the same numbers in another order differ by.
 _TOLERANCE = 1e-9
 
@@ -118,12 +121,15 @@ def check_gate(name: str, ranks: Floats, gate: Iterable[Mapping[str, Any]]) -> N
     Raises:
       RuntimeError: if the mean over the ranks is not what the gate reported.
     """
-    for row in gate:
-        kind, k, _ = row["metric"].split("_")
+    for metric, row in by_metric(gate).items():
+        found = _OF_RANKS.fullmatch(metric)
+        if found is None:
+            continue  # Of the bundle on a device.
+        kind, k = found.groups()
         value = float(ranking.gains(ranks, kind, int(k)).mean())
         if not math.isclose(value, row["value"], rel_tol=0, abs_tol=_TOLERANCE):
             raise RuntimeError(
-                f"{name}: {row['metric']} is {value} over the ranks of its examples. "
+                f"{name}: {metric} is {value} over the ranks of its examples. "
                 f"Expected {row['value']}, as its gate has reported"
             )
 

@@ -232,7 +232,7 @@ def _print_gates(manifest: Any) -> None:
         [
             (
                 gate,
-                str(result.get("metric")),
+                f"{result.get('metric')} {result.get('slice', '')}".rstrip(),
                 _number(result.get("value")),
                 _bounds(result),
                 _number(result.get("baseline")),

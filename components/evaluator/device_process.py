@@ -6,6 +6,7 @@ ANSWERS are ``.npz`` files, see `components.evaluator.device_checks`.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,6 @@ import numpy as np
 from pocketrec_device import Bundle, BundleError, Recommender
 
 _WARM_UP = 10
-_KIB = 1024
 
 
 def measure(bundle: Path, requests: Path, answers: Path) -> None:
@@ -73,7 +73,7 @@ def _self_test(recommender: Recommender) -> str:
 def _resident() -> int:
     """Bytes of memory that this process holds."""
     fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
-    return int(fields[1]) * 4 * _KIB
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> int:

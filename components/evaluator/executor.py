@@ -70,7 +70,8 @@ class Executor(tfx_executor.Executor):
             rows += _stored_rows(input_dict, present[0], stored[0], config)
         if trained:
             rows += _device_rows(input_dict, trained, config)
-        write_rows(evaluation, rows)
+        if rows:
+            write_rows(evaluation, rows)
         verdict = read_verdict(evaluation, config, gate)
         if not verdict.blessed:
             _refuse(artifact_utils.get_single_instance(output_dict["blessing"]))

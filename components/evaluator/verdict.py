@@ -34,7 +34,7 @@ BASELINE = "baseline"
 Slice = tuple[str, str]
 OVERALL = ("", "")
 
-_ROWS = "device_checks.json"
+_ROWS = "rows.json"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,11 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     """The manifest of a bundle that this package wrote."""
     result: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     return result
+
+
+def by_metric(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """A gate's rows on all test examples by metric, without those of slices."""
+    return {row["metric"]: row for row in rows if not row.get("slice")}
 
 
 def day(seconds: int | None) -> str:

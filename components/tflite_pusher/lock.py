@@ -21,15 +21,20 @@ def locked(destination: str) -> Iterator[None]:
     way. Other file systems have no such lock: let one pusher run at a time there.
 
     Args:
-      destination: an existing folder.
+      destination: a folder.
 
     Raises:
-      UserError: if another process holds it.
+      UserError: if another process holds it, or the folder cannot be written.
     """
     if "://" in destination:
         yield
         return
-    descriptor = os.open(Path(destination) / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(Path(destination) / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"push destination {destination}: cannot be written: {error.strerror}"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

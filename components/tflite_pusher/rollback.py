@@ -24,12 +24,12 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
       UserError: if there is no such version, it is the current one already or not
         whole, or another process changes the destination.
     """
-    current = current_version(destination)
-    if current is None:
+    if current_version(destination) is None:
         raise UserError(f"push destination {destination}: nothing is pushed there")
     with locked(destination):
         current = current_version(destination)
-        assert current is not None  # Nobody removes the pointer.
+        if current is None:
+            raise UserError(f"push destination {destination}: CURRENT was removed")
         target = _before(destination, current) if to is None else to
         there = push.versions_of(destination)
         if target not in there:

@@ -131,11 +131,8 @@ def _version(
 
 def _hit_rate(manifest: Mapping[str, Any]) -> tuple[str, float | None]:
     """HR@10, or the hit rate at the largest K."""
-    rates = {
-        row["metric"]: row["value"]
-        for row in manifest.get("gates", {}).get("tflite", ())
-        if row["metric"].startswith("hr_")
-    }
+    rows = manifests.by_metric(manifest.get("gates", {}).get("tflite", ()))
+    rates = {name: row["value"] for name, row in rows.items() if name[:3] == "hr_"}
     name = "hr_10_test" if "hr_10_test" in rates else max(rates, key=_k, default="")
     return name, rates.get(name)
 

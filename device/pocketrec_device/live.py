@@ -147,6 +147,7 @@ class LiveRecommender:
     def _report(self, error: Exception) -> None:
         try:
             self._on_error(error)
+        # The app's own mistake must not end the thread that watches.
         except Exception:
             _log.exception("on_error failed")
 

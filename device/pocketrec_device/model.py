@@ -67,6 +67,7 @@ class Model:
         try:
             with self._lock:
                 answer = self._runner(**tensors)
+        # As above: of a damaged file some things are found only now.
         except Exception as error:
             raise BundleError(
                 f"{self._path}: LiteRT cannot run it: {_line(error)}"

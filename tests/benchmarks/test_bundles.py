@@ -32,6 +32,10 @@ def test_the_gates_numbers_are_those_of_the_ranks():
         {"metric": "ndcg_3_test", "value": (1 + 0.5 + 1 / np.log2(3)) / 4},
         {"metric": "mrr_3_test", "value": (1 + 1 / 3 + 1 / 2) / 4},
     ]
+    # Neither of other examples nor of the device.
+    gate.append({"metric": "hr_2_test", "slice": "stored examples", "value": 0.9})
+    for name in ("latency_p99_ms", "self_test"):
+        gate.append({"metric": name, "slice": "", "value": 0.9})
     check_gate("mine", ranks, gate)
     gate[0] = {"metric": "hr_2_test", "value": 0.75}
     with pytest.raises(

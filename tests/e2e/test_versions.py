@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from components.tflite_converter.manifest import by_metric
 from data.synthesize import synthesize
 from data.synthetic_world import WorldSize
 from tests.e2e.commands import TINY_CONFIG, Command, pocketrec
@@ -85,11 +86,11 @@ def test_the_current_model_knows_50_items_the_data_80(runs: Runs) -> None:
     old, new = runs.manifest(1), runs.manifest(2)
     assert (old["data"]["items"], new["data"]["items"]) == (50, 80)
     for gate in ("saved_model", "tflite"):
-        rows = {row["metric"]: row for row in new["gates"][gate]}
+        rows = by_metric(new["gates"][gate])
         assert 0 < rows["hr_10_test"]["value"] <= 1
         assert 0 <= rows["hr_10_test"]["baseline"] <= 1
         assert rows["hr_10_test"]["blessed"] is True
-        first = {row["metric"]: row for row in old["gates"][gate]}
+        first = by_metric(old["gates"][gate])
         assert first["hr_10_test"]["baseline"] is None
 
 
@@ -115,6 +116,17 @@ def test_the_same_again_is_not_pushed(runs: Runs) -> None:
     assert again.code == 0, again.out + again.err
     assert "unchanged since an earlier run" in again.out
     assert (runs.current, runs.versions()) == ("3\n", ["1", "2", "3"])
+
+
+def test_a_version_that_was_rolled_back_is_not_pushed_again(runs: Runs) -> None:
+    back = pocketrec("rollback", "--to", "1", "--push-destination", runs.push)
+    assert back.code == 0, back.err
+    refused = runs.run("large", *LENIENT)
+    assert refused.code == 3, refused.out + refused.err
+    assert "this is version 3, which was rolled back" in refused.out
+    assert (runs.current, runs.versions()) == ("1\n", ["1", "2", "3"])
+    forth = pocketrec("rollback", "--to", "3", "--push-destination", runs.push)
+    assert forth.code == 0, forth.err
 
 
 def test_a_current_model_with_other_lengths_is_one_line(runs: Runs) -> None:

@@ -188,6 +188,16 @@ WRONG = {
         'values { set: "model.seen=TIMELINE" } }',
         ["cell a TIMELINE: model.seen: 'TIMELINE'", "Expected KEPT"],
     ),
+    "labels": (
+        'config: "base.pbtxt" axes { name: "a" values { set: "data.min_rating=1" } '
+        'values { set: "data.min_rating=4" } }',
+        ["data.min_rating: '4.0'", "Expected 1.0"],
+    ),
+    "eval steps": (
+        'config: "base.pbtxt" axes { name: "a" values { set: "train.num_eval_steps=1" '
+        '} values { set: "train.num_eval_steps=0" } }',
+        ["train.num_eval_steps: 'all'", "examples"],
+    ),
 }
 
 

@@ -28,6 +28,7 @@ GATES = {
     "tflite": [
         {"metric": "hr_5_test", "value": 0.1},
         {"metric": "hr_10_test", "value": 0.25},
+        {"metric": "hr_10_test", "slice": "stored examples", "value": 0.5},
     ]
 }
 
@@ -208,6 +209,15 @@ def _hold(destination: str) -> None:
             os._exit(0)
     except UserError as error:
         os._exit(7 if "another process is changing it" in str(error) else 1)
+
+
+def test_a_destination_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match=r"file: cannot be written: Not a directory"),
+        locked(str(tmp_path / "file")),
+    ):
+        pass
 
 
 def test_a_killed_process_lets_go(destination: str) -> None:
