@@ -58,12 +58,8 @@ def answers(bundle: Bundle, examples: Path, top_k: int) -> Answers:
       pocketrec_device.RequestError: if the examples do not fit the bundle.
     """
     # They import TFX.
-    from components.evaluator.tflite_extractor import (
-        BundleRanker,
-        raw_columns,
-        recommendable_items,
-    )
-    from components.tflite_converter.executor import split_examples
+    from components.evaluator.tflite_extractor import BundleRanker, recommendable_items
+    from components.tflite_converter.raw_examples import raw_columns, split_examples
 
     ranker = BundleRanker(bundle)
     items = recommendable_items(bundle)

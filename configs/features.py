@@ -212,6 +212,14 @@ def eval_top_k(config: pb.RecommenderConfig) -> tuple[int, ...]:
     return tuple(sorted(set(config.eval.eval_top_k))) or DEFAULT_EVAL_TOP_K
 
 
+def quantizations(config: pb.RecommenderConfig) -> tuple[pb.Quantization, ...]:
+    """The variants of the ``.tflite`` file to make, those with the most bits first."""
+    given = list(config.push.quantization) or [pb.FLOAT32]
+    if pb.AUTO in given:
+        given = [kind for kind in pb.Quantization.values() if kind != pb.AUTO]
+    return tuple(sorted(set(given)))
+
+
 def conv_num_filter_ratios(model: pb.ModelConfig) -> tuple[int, ...]:
     """Filters of each convolution as a multiple of the group's embedding width."""
     return tuple(model.conv_num_filter_ratios) or DEFAULT_CONV_NUM_FILTER_RATIOS

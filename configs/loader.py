@@ -584,9 +584,9 @@ def _check_data(config: pb.RecommenderConfig) -> None:
 
 
 def _check_files(data: pb.DataConfig) -> None:
-    mapped = (pb.CSV, pb.JSON_LINES, pb.PARQUET)
-    source = pb.Source.Name(data.source)
-    if data.HasField("files") and data.source not in (pb.AUTO, *mapped):
+    mapped = (pb.DataConfig.CSV, pb.DataConfig.JSON_LINES, pb.DataConfig.PARQUET)
+    source = pb.DataConfig.Source.Name(data.source)
+    if data.HasField("files") and data.source not in (pb.DataConfig.AUTO, *mapped):
         expected = "CSV, JSON_LINES or PARQUET, since data.files is given"
         raise _error("data.source", source, expected)
     if data.source in mapped and not data.HasField("files"):

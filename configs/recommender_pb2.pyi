@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 ADAGRAD: Optimizer
 ADAM: Optimizer
-AUTO: Source
+AUTO: Quantization
 BATCH_SOFTMAX: Loss
 BAYESIAN_OPTIMIZATION: TuningStrategy
 BINARY_CROSS_ENTROPY: Loss
@@ -17,7 +17,6 @@ CNN: EncoderType
 CONSTANT: LearningRateSchedule
 CONTEXT: Seen
 COSINE: LearningRateSchedule
-CSV: Source
 DESCRIPTOR: _descriptor.FileDescriptor
 DYNAMIC_RANGE: Quantization
 EPOCH_MILLISECONDS: TimestampFormat
@@ -31,8 +30,8 @@ GLOBAL_SOFTMAX: Loss
 GRU: EncoderType
 HOUR: Derivation
 INT: FeatureType
+INT8: Quantization
 ISO_8601: TimestampFormat
-JSON_LINES: Source
 KEEP_ALL: RepeatedActivities
 KEEP_FIRST: RepeatedActivities
 KEEP_LAST: RepeatedActivities
@@ -43,11 +42,7 @@ LSTM: EncoderType
 MAX_FIELD_NUMBER: _ClassVar[int]
 MIN_FIELD_NUMBER: _ClassVar[int]
 MIN_MAX: Scaling
-MOVIELENS_100K: Source
-MOVIELENS_CSV: Source
-MOVIELENS_DAT: Source
 NONE: Scaling
-PARQUET: Source
 RANDOM: Split
 RANDOM_SEARCH: TuningStrategy
 SAMPLED_SOFTMAX: Loss
@@ -67,12 +62,17 @@ min: _descriptor.FieldDescriptor
 
 class DataConfig(_message.Message):
     __slots__ = ["activity_types", "build_vocabs", "derived_fields", "eval_end", "files", "history_length_buckets", "max_context_length", "max_context_movie_genre_length", "max_feature_lengths", "max_rejected_fraction", "max_timeline_length", "max_windows_per_user", "min_rating", "min_timeline_length", "num_shards", "repeated_activities", "seed", "source", "span", "span_folder", "span_window", "split", "timezone", "train_data_fraction", "train_end", "vocab_dir", "window_stride"]
+    class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = []
     ACTIVITY_TYPES_FIELD_NUMBER: _ClassVar[int]
+    AUTO: DataConfig.Source
     BUILD_VOCABS_FIELD_NUMBER: _ClassVar[int]
+    CSV: DataConfig.Source
     DERIVED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     EVAL_END_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     HISTORY_LENGTH_BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    JSON_LINES: DataConfig.Source
     MAX_CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_MOVIE_GENRE_LENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_FEATURE_LENGTHS_FIELD_NUMBER: _ClassVar[int]
@@ -81,7 +81,11 @@ class DataConfig(_message.Message):
     MAX_WINDOWS_PER_USER_FIELD_NUMBER: _ClassVar[int]
     MIN_RATING_FIELD_NUMBER: _ClassVar[int]
     MIN_TIMELINE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MOVIELENS_100K: DataConfig.Source
+    MOVIELENS_CSV: DataConfig.Source
+    MOVIELENS_DAT: DataConfig.Source
     NUM_SHARDS_FIELD_NUMBER: _ClassVar[int]
+    PARQUET: DataConfig.Source
     REPEATED_ACTIVITIES_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -111,7 +115,7 @@ class DataConfig(_message.Message):
     num_shards: int
     repeated_activities: RepeatedActivities
     seed: int
-    source: Source
+    source: DataConfig.Source
     span: str
     span_folder: str
     span_window: int
@@ -121,7 +125,7 @@ class DataConfig(_message.Message):
     train_end: str
     vocab_dir: str
     window_stride: int
-    def __init__(self, source: _Optional[_Union[Source, str]] = ..., files: _Optional[_Union[FilesConfig, _Mapping]] = ..., min_rating: _Optional[float] = ..., min_timeline_length: _Optional[int] = ..., max_context_length: _Optional[int] = ..., max_context_movie_genre_length: _Optional[int] = ..., max_feature_lengths: _Optional[_Iterable[_Union[FeatureLength, _Mapping]]] = ..., split: _Optional[_Union[Split, str]] = ..., train_data_fraction: _Optional[float] = ..., train_end: _Optional[str] = ..., eval_end: _Optional[str] = ..., build_vocabs: bool = ..., vocab_dir: _Optional[str] = ..., max_rejected_fraction: _Optional[float] = ..., num_shards: _Optional[int] = ..., seed: _Optional[int] = ..., history_length_buckets: _Optional[_Iterable[int]] = ..., max_timeline_length: _Optional[int] = ..., activity_types: _Optional[_Iterable[str]] = ..., repeated_activities: _Optional[_Union[RepeatedActivities, str]] = ..., window_stride: _Optional[int] = ..., max_windows_per_user: _Optional[int] = ..., derived_fields: _Optional[_Iterable[_Union[DerivedField, _Mapping]]] = ..., timezone: _Optional[str] = ..., span_folder: _Optional[str] = ..., span: _Optional[str] = ..., span_window: _Optional[int] = ...) -> None: ...
+    def __init__(self, source: _Optional[_Union[DataConfig.Source, str]] = ..., files: _Optional[_Union[FilesConfig, _Mapping]] = ..., min_rating: _Optional[float] = ..., min_timeline_length: _Optional[int] = ..., max_context_length: _Optional[int] = ..., max_context_movie_genre_length: _Optional[int] = ..., max_feature_lengths: _Optional[_Iterable[_Union[FeatureLength, _Mapping]]] = ..., split: _Optional[_Union[Split, str]] = ..., train_data_fraction: _Optional[float] = ..., train_end: _Optional[str] = ..., eval_end: _Optional[str] = ..., build_vocabs: bool = ..., vocab_dir: _Optional[str] = ..., max_rejected_fraction: _Optional[float] = ..., num_shards: _Optional[int] = ..., seed: _Optional[int] = ..., history_length_buckets: _Optional[_Iterable[int]] = ..., max_timeline_length: _Optional[int] = ..., activity_types: _Optional[_Iterable[str]] = ..., repeated_activities: _Optional[_Union[RepeatedActivities, str]] = ..., window_stride: _Optional[int] = ..., max_windows_per_user: _Optional[int] = ..., derived_fields: _Optional[_Iterable[_Union[DerivedField, _Mapping]]] = ..., timezone: _Optional[str] = ..., span_folder: _Optional[str] = ..., span: _Optional[str] = ..., span_window: _Optional[int] = ...) -> None: ...
 
 class DerivedField(_message.Message):
     __slots__ = ["derivation", "field", "from_field"]
@@ -324,8 +328,8 @@ class PushConfig(_message.Message):
     conversion_timeout_seconds: int
     keep_versions: int
     push_destination: str
-    quantization: Quantization
-    def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Union[Quantization, str]] = ..., conversion_timeout_seconds: _Optional[int] = ..., keep_versions: _Optional[int] = ...) -> None: ...
+    quantization: _containers.RepeatedScalarFieldContainer[Quantization]
+    def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Iterable[_Union[Quantization, str]]] = ..., conversion_timeout_seconds: _Optional[int] = ..., keep_versions: _Optional[int] = ...) -> None: ...
 
 class RecommenderConfig(_message.Message):
     __slots__ = ["data", "eval", "input", "model", "name", "push", "train", "tune"]
@@ -426,9 +430,6 @@ class EncoderType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class Scaling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = []
-
-class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class Split(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

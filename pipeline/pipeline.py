@@ -259,7 +259,9 @@ def _evaluator(
     return Evaluator(
         config=_config_text(config, "input", "data", "model", "eval"),
         gate=gate,
-        code_digest=code_digest("components.evaluator", "pocketrec_device"),
+        code_digest=code_digest(
+            "components.evaluator", "components.tflite_converter", "pocketrec_device"
+        ),
         **channels,
     )
 

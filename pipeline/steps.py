@@ -19,8 +19,9 @@ from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
 from components.example_validator import executor as example_validator
-from components.tflite_converter.bundle import write_bundle
-from components.tflite_converter.executor import LOG, split_examples
+from components.tflite_converter.bundle import describe, write_bundle
+from components.tflite_converter.executor import LOG, calibration_samples
+from components.tflite_converter.raw_examples import split_examples
 from components.timeline_example_gen.generate import REPORT_FILE, generate_examples
 from components.timeline_example_gen.report_text import report_lines
 from components.trainer.run_fn import matching_files
@@ -30,6 +31,7 @@ from components.trainer.trainer import (
     train_model,
 )
 from components.transform.vocabularies import check_given
+from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from configs.loader import config_to_text, parse_config
@@ -109,8 +111,16 @@ def export(
 
     Raises:
       UserError: if the examples or what training wrote are not complete or were made
-        with another configuration, or the checkpoint does not fit.
+        with another configuration, the checkpoint does not fit, or several variants are
+        configured.
     """
+    quantization, *others = features.quantizations(config)
+    if others:
+        names = ", ".join(pb.Quantization.Name(q) for q in config.push.quantization)
+        raise UserError(
+            f"push.quantization: {names} is not allowed. Expected one: no gate is "
+            "here to choose by"
+        )
     _expect_examples(config, examples)
     _expect_same(training, _trained_text(config), "pocketrec train")
     graph = str(training / TRANSFORM / GRAPH)
@@ -126,12 +136,17 @@ def export(
             serving_model_dir=str(model / SERVING),
         )
         bundle.mkdir()
-        write_bundle(
+        description = describe(
             config,
-            model / DEVICE_MODEL,
             split_examples(str(examples / f"Split-{CATALOGUE}")),
             tft.TFTransformOutput(graph),
             json.loads((examples / REPORT_FILE).read_text(encoding="utf-8")),
+        )
+        write_bundle(
+            description,
+            model / DEVICE_MODEL,
+            quantization,
+            calibration_samples([quantization], str(examples / "Split-train")),
             bundle,
             place.with_name(f"{place.name}-{LOG}"),
         )

@@ -15,6 +15,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.evaluator.bounds import HISTORY_LENGTH, POPULARITY
 from components.evaluator.top_k_rank import FLOOR
+from components.evaluator.variants import Variants, read_variants
 from components.evaluator.verdict import (
     SliceMetrics,
     Verdict,
@@ -23,7 +24,8 @@ from components.evaluator.verdict import (
 )
 from components.text_table import table_lines
 from components.tflite_converter import manifest as manifests
-from components.tflite_converter.executor import split_examples
+from components.tflite_converter.raw_examples import split_examples
+from components.tflite_converter.variants import variant_uri
 from components.tflite_pusher.executor import (
     NOT_BLESSED,
     OUTCOME,
@@ -68,8 +70,10 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
     report = json.loads(
         io_utils.read_string_file(run.uri("TimelineExampleGen", "ingestion_report"))
     )
+    variants = read_variants(run.uri("TFLiteEvaluator", "evaluation"))
+    uri = run.uri("TFLiteConverter", "tflite_model")
     bundle = Path(
-        path_utils.serving_model_dir(run.uri("TFLiteConverter", "tflite_model"))
+        path_utils.serving_model_dir(variant_uri(uri, variants.chosen.quantization))
     )
     verdicts = [
         read_verdict(run.uri(node, "evaluation"), config, gate)
@@ -84,6 +88,7 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
         *report_lines(report),
         *_vocabularies(bundle),
         *(line for verdict in verdicts for line in _gate(verdict)),
+        *_variants(variants),
         *_model(bundle),
     ]
     if outcome == NOT_BLESSED:
@@ -169,6 +174,13 @@ def _slices(
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield from (f"  {line}" for line in table_lines(rows))
+
+
+def _variants(variants: Variants) -> Iterator[str]:
+    if len(variants.tried) > 1:
+        yield ""
+        yield "Variants of the .tflite file:"
+        yield from _table(variants.table())
 
 
 def _model(bundle: Path) -> Iterator[str]:

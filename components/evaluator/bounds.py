@@ -29,6 +29,9 @@ COUNTS = (
     "distinct_items",
 )
 
+# Metrics of the machine as much as of the bundle: they are not written into it.
+OF_MACHINE = ("latency_p50_ms", "latency_p99_ms", "memory_bytes")
+
 # Unless eval.bounds says otherwise: of all recommendations to the examples of eval, and
 # of the best items of the SavedModel that the .tflite file names too.
 _LEAST_DISTINCT = 20

@@ -12,21 +12,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from components.evaluator.bounds import Limits, device_limits
-from components.evaluator.tflite_extractor import raw_columns, recommendable_items
+from components.evaluator.tflite_extractor import recommendable_items
 from components.evaluator.verdict import MetricVerdict, bound_verdict
+from components.tflite_converter.raw_examples import example_tensors
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pocketrec_device import Bundle
 from pocketrec_device.bundle import MODEL
-from pocketrec_device.features import tensors_from_example
 from pocketrec_device.recommender import FLOOR
 
 # More examples tell nothing new.
@@ -99,21 +99,17 @@ def check_device(
     ]
 
 
-def device_answers(bundle: Bundle, examples: Iterable[bytes]) -> Answers:
+def device_answers(bundle: Bundle, examples: Sequence[bytes]) -> Answers:
     """Runs a bundle on examples in a process of its own.
 
     Raises:
       UserError: if it does not load there, or takes too long.
     """
-    tensors = [
-        tensors_from_example(bundle.inputs, raw_columns(example), bundle.vocabularies)
-        for example in examples
-    ]
+    columns = example_tensors(bundle, examples)
     with tempfile.TemporaryDirectory() as folder:
         requests, answers = (
             os.path.join(folder, name) for name in ("requests.npz", "answers.npz")
         )
-        columns = {n: np.concatenate([t[n] for t in tensors]) for n in tensors[0]}
         np.savez(requests, **columns)
         command = [sys.executable, "-m", "components.evaluator.device_process"]
         # The child finds our packages where this process found them.
@@ -131,7 +127,7 @@ def device_answers(bundle: Bundle, examples: Iterable[bytes]) -> Answers:
         except subprocess.TimeoutExpired as error:
             raise UserError(
                 f"the .tflite gate: {bundle.path / MODEL} took longer than "
-                f"{_TIMEOUT_SECONDS} s for {len(tensors)} requests"
+                f"{_TIMEOUT_SECONDS} s for {len(examples)} requests"
             ) from error
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["it said nothing"]

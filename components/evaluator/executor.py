@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tempfile
@@ -22,18 +23,31 @@ from components.evaluator.eval_config import SIGNATURE
 from components.evaluator.popularity import popularity_of
 from components.evaluator.stored_examples import stored_rows
 from components.evaluator.tflite_extractor import load_ranker
-from components.evaluator.verdict import MetricVerdict, read_verdict, write_rows
+from components.evaluator.variants import Variant, choose, variant_of, write_variants
+from components.evaluator.verdict import (
+    MetricVerdict,
+    Verdict,
+    read_verdict,
+    write_rows,
+)
+from components.tflite_converter.manifest import MODEL
+from components.tflite_converter.raw_examples import split_examples
+from components.tflite_converter.variants import converted, variant_uri
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from configs.loader import parse_config
 
 TRAINED_MODEL = "trained_model"
 STORED_EXAMPLES = "stored_examples"
-MODEL_FILES = ("saved_model.pb", "model.tflite")
+MODEL_FILES = ("saved_model.pb", MODEL)
 
 
 class Executor(tfx_executor.Executor):
-    """Leaves out a baseline without a model, then does what TFX's does."""
+    """Leaves out a baseline without a model, then does what TFX's does.
+
+    The ``TFLITE`` gate judges each variant of the bundle by itself, in a folder of its
+    name; the verdict on the chosen one is the verdict of the gate.
+    """
 
     def Do(
         self,
@@ -41,6 +55,50 @@ class Executor(tfx_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
+        if exec_properties["gate"] == pb.Gate.Name(pb.TFLITE):
+            self._judge_variants(input_dict, output_dict, exec_properties)
+        else:
+            self._judge(input_dict, output_dict, exec_properties)
+
+    def _judge_variants(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        config = parse_config(exec_properties["config"])
+        key = standard_component_specs.MODEL_KEY
+        model = artifact_utils.get_single_instance(input_dict[key])
+        tried, parts = [], {}
+        for name, failure in converted(model.uri).items():
+            inputs = {**input_dict, key: [_part(model, name)]}
+            parts[name] = {
+                k: [_part(artifact_utils.get_single_instance(artifacts), name)]
+                for k, artifacts in output_dict.items()
+            }
+            try:
+                if failure:
+                    raise UserError(failure)
+                verdict = self._judge(inputs, parts[name], exec_properties)
+            # Another variant may do.
+            except UserError as error:
+                logging.warning("variant %s: %s", name, error)
+                tried.append(Variant(name, failure=str(error)))
+                continue
+            content = _model(inputs[key][0])
+            tried.append(variant_of(name, content, config, verdict))
+        variants = choose(tried)
+        for k, artifacts in output_dict.items():
+            _take_up(artifacts[0], parts[variants.chosen.quantization][k][0])
+        evaluation = output_dict[standard_component_specs.EVALUATION_KEY]
+        write_variants(artifact_utils.get_single_uri(evaluation), variants)
+
+    def _judge(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> Verdict:
         inputs = dict(input_dict)
         baseline = inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, [])
         # The artifact exists on every orchestrator, so its files tell.
@@ -78,6 +136,7 @@ class Executor(tfx_executor.Executor):
         for line in verdict.lines():
             logging.info(line)
         logging.info(verdict.summary())
+        return verdict
 
 
 def _stored_rows(
@@ -93,7 +152,7 @@ def _stored_rows(
         load_ranker(path_utils.serving_model_dir(uri)) for uri in (model, baseline.uri)
     )
     folder = os.path.join(stored.uri, f"Split-{SPLIT}")
-    return stored_rows(config, candidate, current, _records(folder))
+    return stored_rows(config, candidate, current, split_examples(folder))
 
 
 def _device_rows(
@@ -113,6 +172,31 @@ def _device_rows(
         return check_device(
             folder, path_utils.serving_model_dir(saved_model), examples, config
         )
+
+
+def _model(bundle: types.Artifact) -> bytes:
+    folder = path_utils.serving_model_dir(bundle.uri)
+    with fileio.open(os.path.join(folder, MODEL), "rb") as file:
+        content: bytes = file.read()
+    return content
+
+
+def _part(artifact: types.Artifact, name: str) -> types.Artifact:
+    """What an artifact holds of one variant, as an artifact."""
+    part = copy.deepcopy(artifact)
+    part.uri = variant_uri(artifact.uri, name)
+    return part
+
+
+def _take_up(artifact: types.Artifact, part: types.Artifact) -> None:
+    """Makes what a part holds, and TFX has said of it, the artifact's own."""
+    uri = artifact.uri
+    artifact.copy_from(part)
+    artifact.uri = uri
+    for name in fileio.listdir(part.uri):
+        name = str(name).rstrip("/")
+        fileio.rename(os.path.join(part.uri, name), os.path.join(uri, name))
+    fileio.rmtree(part.uri)
 
 
 def _refuse(blessing: types.Artifact) -> None:
@@ -173,10 +257,4 @@ def _examples(
     folder = artifact_utils.get_split_uri(
         input_dict[standard_component_specs.EXAMPLES_KEY], split
     )
-    return _records(folder, most)
-
-
-def _records(folder: str, most: int = -1) -> list[bytes]:
-    """The first records in a folder, all with -1."""
-    files = sorted(fileio.glob(os.path.join(folder, "*")))
-    return list(tf.data.TFRecordDataset(files, "GZIP").take(most).as_numpy_iterator())
+    return split_examples(folder, most)

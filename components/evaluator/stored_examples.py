@@ -11,12 +11,9 @@ from typing import Any
 
 from components.evaluator.bounds import Metric, gate_limits, gate_metrics
 from components.evaluator.rank_metric import gain
-from components.evaluator.tflite_extractor import (
-    BundleRanker,
-    check_columns,
-    raw_columns,
-)
+from components.evaluator.tflite_extractor import BundleRanker, check_columns
 from components.evaluator.verdict import MetricVerdict, compared_verdict
+from components.tflite_converter.raw_examples import raw_columns
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.utils import io_utils
 
 from components.evaluator.slices import with_slice_columns
 from components.evaluator.top_k_rank import MISS, top_k_rank
+from components.tflite_converter.raw_examples import raw_columns
 from configs.errors import UserError
 from configs.features import (
     FIRST_TERM_ID,
@@ -235,13 +235,3 @@ class _PredictRanks(beam.DoFn):
             raise UserError(
                 f"the .tflite gate, {self._paths[name]}: {error}"
             ) from error
-
-
-def raw_columns(serialized: bytes) -> dict[str, list[Any]]:
-    """The values of a serialized tf.Example by column, empty where it has none."""
-    example = tf.train.Example.FromString(serialized)
-    columns = {}
-    for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof("kind")
-        columns[name] = list(getattr(feature, kind).value) if kind else []
-    return columns

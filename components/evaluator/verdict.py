@@ -16,6 +16,7 @@ from components.evaluator.bounds import (
     EXAMPLE_COUNT,
     HISTORY_LENGTH,
     MEAN_RANK,
+    OF_MACHINE,
     POPULARITY,
     Limits,
     gate_limits,
@@ -159,10 +160,14 @@ class Verdict:
         """One line: the decision and, where it is no, each metric, value and bound."""
         if self.blessed:
             return f"{self.gate}: BLESSED on {self.examples} examples"
+        return f"{self.gate}: NOT_BLESSED, {self.reasons()}"
+
+    def reasons(self) -> str:
+        """Each metric, value and bound that decided against the model."""
         reasons = [row.text() for row in self.failures()]
         if not self.examples:
             reasons.insert(0, "there is no example to judge by")
-        return f"{self.gate}: NOT_BLESSED, {'; '.join(reasons)}"
+        return "; ".join(reasons)
 
     def comparison(self) -> str:
         """One line: what the model was compared with, and how."""
@@ -187,7 +192,11 @@ class Verdict:
         ]
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """The rows as the manifest holds them; values that are no numbers are None."""
+        """The rows as the manifest holds them; values that are no numbers are None.
+
+        What another machine would measure otherwise is left out: one model gives one
+        bundle.
+        """
         return [
             {
                 "metric": row.metric,
@@ -200,6 +209,7 @@ class Verdict:
                 "blessed": row.blessed,
             }
             for row in self.rows
+            if row.metric not in OF_MACHINE
         ]
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_transform as tft
 
 from components.tflite_converter import catalogue, convert, manifest
 from components.tflite_converter.canary import canary_request
+from components.tflite_converter.converter_process import SIGNATURE
+from components.tflite_converter.raw_examples import example_tensors
 from components.transform import vocabularies
 from configs import features
 from configs import recommender_pb2 as pb
@@ -17,33 +22,41 @@ from configs.errors import UserError
 from pocketrec_device import Bundle, BundleError, Recommender
 
 
-def write_bundle(
+@dataclass(frozen=True)
+class Description:
+    """All of a bundle but its model.
+
+    Attributes:
+      config: the configuration.
+      items: content of ``items.jsonl``.
+      vocabularies: content of each file in ``vocabularies/``, by its name.
+      manifest: without what depends on the model.
+      start: of the canary's history, seconds since 1970.
+    """
+
+    config: pb.RecommenderConfig
+    items: bytes
+    vocabularies: Mapping[str, bytes]
+    manifest: Mapping[str, Any]
+    start: int
+
+
+def describe(
     config: pb.RecommenderConfig,
-    device_model: str | Path,
     catalogue_examples: Iterable[bytes],
     tft_output: tft.TFTransformOutput,
     report: Mapping[str, Any],
-    output: Path,
-    log: Path,
-) -> dict[str, Any]:
-    """Converts the model and writes all that the device needs beside it.
+) -> Description:
+    """Reads what a device needs beside the model.
 
     Args:
       config: the configuration.
-      device_model: the trainer's ``Format-Device`` SavedModel.
       catalogue_examples: serialized raw tf.Examples of the split ``catalogue``.
       tft_output: what Transform wrote.
       report: the ingestion report.
-      output: an empty folder.
-      log: file for the converter's output.
-
-    Returns:
-      The manifest.
 
     Raises:
-      UserError: if the catalogue does not fit the configuration, or the converter takes
-        too long.
-      components.tflite_converter.convert.ConversionError: if the converter fails.
+      UserError: if the catalogue does not fit the configuration.
     """
     kinds = field_kinds(config, report)
     used = {
@@ -67,15 +80,6 @@ def write_bundle(
             f"eval.eval_top_k: {largest_k} is not allowed. Expected at most the "
             f"number of items, {num_predictions}"
         )
-    (output / manifest.ITEMS).write_bytes(catalogue.items_to_json_lines(items))
-    _write_vocabularies(config, tft_output, output / manifest.VOCABULARIES)
-    convert.convert(
-        device_model,
-        output / manifest.MODEL,
-        config.push.quantization,
-        log,
-        config.push.conversion_timeout_seconds,
-    )
     rows = {
         feature.feature_name: vocabularies.transformed_feature_rows(feature, tft_output)
         for feature in features.all_features(config)
@@ -85,7 +89,7 @@ def write_bundle(
         "format_version": manifest.FORMAT_VERSION,
         "name": config.name,
         "signature": {
-            "name": convert.SIGNATURE,
+            "name": SIGNATURE,
             "inputs": manifest.input_specs(config, rows, kinds),
             "outputs": manifest.output_specs(num_predictions),
         },
@@ -93,19 +97,68 @@ def write_bundle(
         "max_context_length": features.max_context_length(config),
         "num_predictions": num_predictions,
         "seen": pb.Seen.Name(config.model.seen),
-        "quantization": pb.Quantization.Name(config.push.quantization),
         "protocol": protocol(config),
         "data": data_summary(report),
     }
-    manifest.write_manifest(output, content)
-    manifest.write_manifest(output, {**content, **_canary(output, report)})
-    return manifest.read_manifest(output)
+    return Description(
+        config=config,
+        items=catalogue.items_to_json_lines(items),
+        vocabularies=_vocabularies(config, tft_output),
+        manifest=content,
+        start=report["last_timestamp"] or 0,
+    )
 
 
-def _canary(bundle: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+def write_bundle(
+    description: Description,
+    device_model: str | Path,
+    quantization: pb.Quantization,
+    samples: Sequence[bytes],
+    output: Path,
+    log: Path,
+) -> None:
+    """Converts the model and writes all that the device needs beside it.
+
+    Args:
+      description: of the bundle.
+      device_model: the trainer's ``Format-Device`` SavedModel.
+      quantization: how the ``.tflite`` file holds its numbers.
+      samples: of ``INT8``: serialized raw tf.Examples of train, whose values the
+        ranges are read off.
+      output: an empty folder.
+      log: file for the converter's output.
+
+    Raises:
+      components.tflite_converter.convert.ConversionError: if the converter fails or
+        takes too long.
+    """
+    seconds = description.config.push.conversion_timeout_seconds
+    model = output / manifest.MODEL
+    if quantization == pb.INT8:
+        with tempfile.TemporaryDirectory() as folder:
+            unquantized, inputs = Path(folder) / "bundle", Path(folder) / "samples.npz"
+            unquantized.mkdir()
+            write_bundle(description, device_model, pb.FLOAT32, (), unquantized, log)
+            np.savez(inputs, **example_tensors(Bundle.load(unquantized), samples))
+            convert.quantize(unquantized / manifest.MODEL, inputs, model, log, seconds)
+    else:
+        convert.convert(device_model, model, quantization, log, seconds)
+    (output / manifest.ITEMS).write_bytes(description.items)
+    (output / manifest.VOCABULARIES).mkdir()
+    for name, content in description.vocabularies.items():
+        (output / manifest.VOCABULARIES / name).write_bytes(content)
+    entries = {
+        **description.manifest,
+        "quantization": pb.Quantization.Name(quantization),
+    }
+    manifest.write_manifest(output, entries)
+    manifest.write_manifest(output, {**entries, **_canary(output, description.start)})
+
+
+def _canary(bundle: Path, start: int) -> dict[str, Any]:
     """The manifest's entry, as this machine answers it."""
     loaded = Bundle.load(bundle)
-    request = canary_request(loaded, report["last_timestamp"] or 0)
+    request = canary_request(loaded, start)
     try:
         return {"canary": Recommender(loaded).make_canary(request).to_json()}
     except BundleError:
@@ -165,10 +218,12 @@ def protocol(config: pb.RecommenderConfig) -> str:
     return f"{split}, full ranking, seen={seen}"
 
 
-def _write_vocabularies(
-    config: pb.RecommenderConfig, tft_output: tft.TFTransformOutput, folder: Path
-) -> None:
-    folder.mkdir()
-    for name in features.vocabularies(config):
-        terms = vocabularies.vocabulary_terms(tft_output, name)
-        (folder / f"{name}.txt").write_bytes(b"".join(t + b"\n" for t in terms))
+def _vocabularies(
+    config: pb.RecommenderConfig, tft_output: tft.TFTransformOutput
+) -> dict[str, bytes]:
+    return {
+        f"{name}.txt": b"".join(
+            term + b"\n" for term in vocabularies.vocabulary_terms(tft_output, name)
+        )
+        for name in features.vocabularies(config)
+    }

@@ -1,12 +1,12 @@
-"""Converts a SavedModel to TFLite in a process of its own.
+"""Converts a SavedModel to TFLite, and quantizes it, in a process of its own.
 
-The converter's failures are aborts of the process, not exceptions, so the parent runs
-this module as a command, keeps its log and reports what happened.
+A converter's failures are aborts of the process, not exceptions, so it runs as the
+command `components.tflite_converter.converter_process`; here its log is kept and what
+happened is reported.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,12 +15,12 @@ from pathlib import Path
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
-SIGNATURE = "serving_default"
+_COMMAND = "components.tflite_converter.converter_process"
 _LOG_LINES = 3
 
 
-class ConversionError(RuntimeError):
-    """The converter failed or aborted."""
+class ConversionError(UserError):
+    """The converter failed, aborted, took too long or wrote no model."""
 
 
 def convert(
@@ -35,28 +35,54 @@ def convert(
     Args:
       saved_model: a SavedModel with the one signature ``serving_default``.
       output: the ``.tflite`` file to write.
-      quantization: of the weights.
+      quantization: of the weights: ``FLOAT32``, ``FLOAT16`` or ``DYNAMIC_RANGE``.
       log: file that receives all that the converter prints.
       timeout_seconds: the process is ended after that.
 
     Raises:
-      UserError: if it took longer.
-      ConversionError: with the exit status and the end of the log.
+      ConversionError: with what happened and the end of the log.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "components.tflite_converter.convert",
-        f"--saved-model={saved_model}",
-        f"--output={output}",
-        f"--quantization={pb.Quantization.Name(quantization)}",
-    ]
+    name = pb.Quantization.Name(quantization)
+    command = ["convert", str(saved_model), str(output), name]
+    _run(command, Path(output), log, timeout_seconds)
+
+
+def quantize(
+    float_model: str | Path,
+    samples: str | Path,
+    output: str | Path,
+    log: str | Path,
+    timeout_seconds: float,
+) -> None:
+    """Quantizes weights and activations to 8 bits in a subprocess.
+
+    The scale of each activation is that of Jacob et al., "Quantization and Training of
+    Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2018), from the
+    least and largest value that the samples give.
+
+    Args:
+      float_model: a ``FLOAT32`` file of `convert`.
+      samples: an ``.npz`` file of the model's inputs by name, ``[samples, length]``.
+      output: the ``.tflite`` file to write.
+      log: file that receives all that the quantizer prints.
+      timeout_seconds: the process is ended after that.
+
+    Raises:
+      ConversionError: with what happened and the end of the log.
+    """
+    command = ["quantize", str(float_model), str(samples), str(output)]
+    _run(command, Path(output), log, timeout_seconds)
+
+
+def _run(
+    arguments: list[str], output: Path, log: str | Path, timeout_seconds: float
+) -> None:
     # The child finds our packages where this process found them.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with open(log, "wb") as stream:
         try:
             done = subprocess.run(
-                command,
+                [sys.executable, "-m", _COMMAND, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -65,47 +91,22 @@ def convert(
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise UserError(
+            raise ConversionError(
                 f"push.conversion_timeout_seconds: the TFLite converter took longer "
                 f"than {timeout_seconds:g} s. Expected a limit that it keeps; its log: "
                 f"{log}"
             ) from error
-    if done.returncode or not os.path.exists(output):
-        end = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
-        how = (
-            f"was ended by signal {-done.returncode}"
-            if done.returncode < 0
-            else f"exited with {done.returncode}"
-        )
-        raise ConversionError(
-            f"the TFLite converter {how}: {' | '.join(end[-_LOG_LINES:])} "
-            f"(whole log: {log})"
-        )
+    if done.returncode or not output.exists() or not output.stat().st_size:
+        raise ConversionError(f"the TFLite converter {_how(done.returncode, log)}")
 
 
-def _convert_here(saved_model: str, output: str, quantization: str) -> None:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        saved_model, signature_keys=[SIGNATURE]
-    )
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantization != pb.Quantization.Name(pb.FLOAT32):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == pb.Quantization.Name(pb.FLOAT16):
-        converter.target_spec.supported_types = [tf.float16]
-    Path(output).write_bytes(converter.convert())
-
-
-def main() -> None:
-    """Command line of the subprocess."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--saved-model", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--quantization", required=True, choices=pb.Quantization.keys())
-    arguments = parser.parse_args()
-    _convert_here(arguments.saved_model, arguments.output, arguments.quantization)
-
-
-if __name__ == "__main__":
-    main()
+def _how(status: int, log: str | Path) -> str:
+    text = Path(log).read_text(encoding="utf-8", errors="replace")
+    end = [line.strip() for line in text.splitlines() if line.strip()][-_LOG_LINES:]
+    if status < 0:
+        how = f"was ended by signal {-status}"
+    elif status:
+        how = f"exited with {status}"
+    else:
+        how = "wrote no model"
+    return f"{how}: {' | '.join(end) or 'it said nothing'} (whole log: {log})"

@@ -1,4 +1,4 @@
-"""Reads the trained model's artifacts and writes the bundle into one of its own."""
+"""Reads the trained model's artifacts and writes a bundle for each variant."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import os
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import tensorflow_transform as tft
+from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
@@ -18,10 +19,19 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.tflite_converter import bundle
+from components.tflite_converter.convert import ConversionError
+from components.tflite_converter.raw_examples import split_examples
+from components.tflite_converter.variants import variant_uri, write_failure
 from components.trainer.trainer import DEVICE_MODEL
+from configs import features
+from configs import recommender_pb2 as pb
 from configs.loader import parse_config
 
 LOG = "conversion.log"
+
+# Examples of train that the ranges of INT8 are read off, out of the first so many.
+_SAMPLES = 200
+_SAMPLED_FROM = 20_000
 
 
 class Executor(base_executor.BaseExecutor):
@@ -33,36 +43,65 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
+        config = parse_config(exec_properties["config"])
         model = artifact_utils.get_single_uri(input_dict["model"])
         transform = artifact_utils.get_single_uri(input_dict["transform_graph"])
         report = artifact_utils.get_single_uri(input_dict["ingestion_report"])
+        examples = input_dict["examples"]
         uri = artifact_utils.get_single_uri(output_dict["tflite_model"])
+        description = bundle.describe(
+            config,
+            split_examples(artifact_utils.get_split_uri(examples, "catalogue")),
+            tft.TFTransformOutput(transform),
+            json.loads(io_utils.read_string_file(report)),
+        )
+        wanted = features.quantizations(config)
+        samples = calibration_samples(
+            wanted, artifact_utils.get_split_uri(examples, "train")
+        )
+        failures = []
         with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder)
-            device_model, output = local / DEVICE_MODEL, local / "bundle"
-            output.mkdir()
             # The converter and its subprocess work on local files only.
+            device_model = Path(folder) / DEVICE_MODEL
             io_utils.copy_dir(os.path.join(model, DEVICE_MODEL), str(device_model))
-            # The log of a failed conversion must outlive this folder and the artifact.
-            log = Path(tempfile.gettempdir()) / f"pocketrec-{uuid.uuid4().hex}-{LOG}"
-            bundle.write_bundle(
-                parse_config(exec_properties["config"]),
-                device_model,
-                split_examples(
-                    artifact_utils.get_split_uri(input_dict["examples"], "catalogue")
-                ),
-                tft.TFTransformOutput(transform),
-                json.loads(io_utils.read_string_file(report)),
-                output,
-                log,
-            )
-            io_utils.copy_dir(str(output), path_utils.serving_model_dir(uri))
-            fileio.copy(str(log), os.path.join(uri, LOG))
-            log.unlink()
+            for quantization in wanted:
+                output = Path(folder) / pb.Quantization.Name(quantization)
+                output.mkdir()
+                # The log of a failure must outlive this folder and the artifact.
+                log = Path(tempfile.gettempdir())
+                log /= f"pocketrec-{uuid.uuid4().hex}-{LOG}"
+                try:
+                    bundle.write_bundle(
+                        description, device_model, quantization, samples, output, log
+                    )
+                # Another variant may do.
+                except ConversionError as error:
+                    logging.warning("variant %s: %s", output.name, error)
+                    failures.append(error)
+                    write_failure(uri, output.name, str(error))
+                    continue
+                variant = variant_uri(uri, output.name)
+                io_utils.copy_dir(str(output), path_utils.serving_model_dir(variant))
+                fileio.copy(str(log), os.path.join(variant, LOG))
+                log.unlink()
+        if len(failures) == len(wanted):
+            raise failures[0]
 
 
-def split_examples(folder: str) -> list[bytes]:
-    """Serialized tf.Examples of a split's folder, in the order of its files."""
-    files = sorted(fileio.glob(os.path.join(folder, "*")))
-    dataset = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    return list(dataset.as_numpy_iterator())
+def calibration_samples(
+    wanted: Sequence[pb.Quantization], train: str
+) -> Sequence[bytes]:
+    """Examples that the ranges of ``INT8`` are read off, if that is wanted.
+
+    Args:
+      wanted: the variants to make.
+      train: folder of the split.
+
+    Returns:
+      Serialized raw tf.Examples, evenly spaced over the first ones: neighbours are of
+      one user.
+    """
+    if pb.INT8 not in wanted:
+        return ()
+    examples = split_examples(train, _SAMPLED_FROM)
+    return examples[:: max(1, len(examples) // _SAMPLES)][:_SAMPLES]

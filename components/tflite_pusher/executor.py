@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -15,12 +16,15 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.current_model.current import version_dir
+from components.evaluator.variants import Variant, Variants, read_variants
 from components.evaluator.verdict import read_verdict
 from components.tflite_converter import manifest as manifests
+from components.tflite_converter.variants import variant_uri
 from components.tflite_pusher import model_card, push
 from components.tflite_pusher.lock import locked
 from components.trainer.trainer import DEVICE_MODEL
 from configs import recommender_pb2 as pb
+from configs.errors import UserError
 from configs.loader import parse_config
 
 GATES = {"saved_model": pb.SAVED_MODEL, "tflite": pb.TFLITE}
@@ -52,7 +56,10 @@ class Executor(base_executor.BaseExecutor):
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / push.BUNDLE
             uri = artifact_utils.get_single_uri(input_dict["tflite_model"])
+            variants = _variants(input_dict)
+            uri = variant_uri(uri, variants.chosen.quantization)
             io_utils.copy_dir(path_utils.serving_model_dir(uri), str(bundle))
+            check_gated(bundle, variants.chosen)
             destination = exec_properties["push_destination"]
             fileio.makedirs(destination)
             with locked(destination):
@@ -76,19 +83,21 @@ class Executor(base_executor.BaseExecutor):
             return ROLLED_BACK, left
         version = push.next_version(destination)
         config = parse_config(exec_properties["config"])
+        verdicts = {
+            gate: read_verdict(
+                artifact_utils.get_single_uri(input_dict[evaluation]),
+                config,
+                GATES[gate],
+            )
+            for gate, evaluation in EVALUATIONS.items()
+        }
         manifest |= {
             "version": version,
             "source_revision": exec_properties["source_revision"],
-            "gates": {
-                gate: read_verdict(
-                    artifact_utils.get_single_uri(input_dict[evaluation]),
-                    config,
-                    GATES[gate],
-                ).as_dicts()
-                for gate, evaluation in EVALUATIONS.items()
-            },
+            "gates": {gate: verdict.as_dicts() for gate, verdict in verdicts.items()},
+            "variants": _variants(input_dict).as_dicts(),
         }
-        card = model_card.model_card(manifest)
+        card = model_card.model_card(manifest, verdicts["tflite"].slices)
         (bundle / push.MODEL_CARD).write_text(card, encoding="utf-8")
         manifests.write_manifest(bundle, manifest)
         push.push(
@@ -99,6 +108,29 @@ class Executor(base_executor.BaseExecutor):
             int(config.push.keep_versions),
         )
         return PUSHED, version
+
+
+def _variants(input_dict: dict[str, list[types.Artifact]]) -> Variants:
+    key = EVALUATIONS["tflite"]
+    return read_variants(artifact_utils.get_single_uri(input_dict[key]))
+
+
+def check_gated(bundle: Path, judged: Variant) -> None:
+    """Makes sure that what is pushed is byte for byte what the gate has judged.
+
+    Args:
+      bundle: its folder.
+      judged: the variant as the gate has seen it.
+
+    Raises:
+      UserError: if ``model.tflite`` is another file.
+    """
+    digest = hashlib.sha256((bundle / manifests.MODEL).read_bytes()).hexdigest()
+    if digest != judged.sha256:
+        raise UserError(
+            f"{manifests.MODEL} ({judged.quantization}): has SHA-256 {digest}, "
+            f"expected {judged.sha256}, as the gate has judged: nothing is pushed"
+        )
 
 
 def _training(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from components.evaluator.verdict import SliceMetrics
 from components.tflite_converter import manifest as manifests
 
+# Slices by one column: more are in the artifact of the evaluation.
+_MOST_SLICES = 30
 
-def model_card(manifest: Mapping[str, Any]) -> str:
-    """Markdown from a bundle's manifest, gates included."""
+
+def model_card(manifest: Mapping[str, Any], slices: Sequence[SliceMetrics] = ()) -> str:
+    """Markdown about a bundle.
+
+    Args:
+      manifest: of the bundle, gates included.
+      slices: what the ``.tflite`` file's gate has measured on parts of the examples.
+    """
     data = manifest["data"]
     model = manifest["files"][manifests.MODEL]
     first = manifests.day(data["first_timestamp"])
@@ -34,6 +44,8 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         "## Accuracy",
         f"Protocol: {manifest['protocol']}.",
         *(_gate_section(gate, rows) for gate, rows in manifest["gates"].items()),
+        *_slices_section(slices),
+        *_variants_section(manifest.get("variants", [])),
         "## Inputs and outputs",
         _table(("name", "type", "shape"), inputs + outputs),
         "## Intended use and limits",
@@ -52,6 +64,37 @@ def _gate_section(gate: str, rows: Iterable[Mapping[str, Any]]) -> str:
     return f"### {title}\n\n" + _table(
         columns, [[_number(row.get(column)) for column in columns] for row in rows]
     )
+
+
+def _slices_section(slices: Sequence[SliceMetrics]) -> Iterator[str]:
+    for feature, found in itertools.groupby(slices, lambda part: part.feature):
+        parts = list(found)
+        title = f"### The .tflite file by {feature}\n\n"
+        if len(parts) > _MOST_SLICES:
+            yield f"{title}{len(parts)} values are too many to be listed."
+            continue
+        names = list(parts[0].metrics)
+        rows = [
+            (part.value, part.examples, *(_number(part.metrics[n]) for n in names))
+            for part in parts
+        ]
+        yield title + _table((feature, "examples", *names), rows)
+
+
+def _variants_section(variants: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if len(variants) > 1:
+        names = dict.fromkeys(name for v in variants for name in v["metrics"])
+        rows = [
+            (
+                variant["quantization"],
+                f"{variant['size']:,}" if variant["size"] else "",
+                *(_number(variant["metrics"].get(name)) for name in names),
+                variant["fate"],
+            )
+            for variant in variants
+        ]
+        header = ("variant", "bytes", *names, "")
+        yield "### Variants that were tried\n\n" + _table(header, rows)
 
 
 def _number(value: Any) -> str:

@@ -28,7 +28,7 @@ from tfx.utils import io_utils
 from components.current_model.current import current_version
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import push_log
-from components.tflite_pusher.push_log import PUSH, ROLLBACK
+from components.tflite_pusher.push_log import PUSH, ROLLBACK, STAGING
 from configs.errors import UserError
 
 VERSIONS = "versions"
@@ -37,7 +37,7 @@ TRAINING = "training"
 CURRENT = "CURRENT"
 MODEL_CARD = "model_card.md"
 
-_STAGING, _REMOVED = ".staging-", ".removed-"
+_REMOVED = ".removed-"
 _BLOCK = 2**20
 
 
@@ -107,11 +107,11 @@ def push(
         back as it should, or the version is there already.
     """
     versions = os.path.join(destination, VERSIONS)
-    staging = os.path.join(versions, f"{_STAGING}{uuid.uuid4().hex}")
+    staging = os.path.join(versions, f"{STAGING}{uuid.uuid4().hex}")
     final = os.path.join(versions, str(version))
     replaced = current_version(destination)
     try:
-        _sweep(versions)
+        _sweep(destination)
         fileio.makedirs(staging)
         _copy_verified(str(bundle), os.path.join(staging, BUNDLE))
         for name, source in training.items():
@@ -148,7 +148,7 @@ def make_current(
     """
     if replaced is not None and push_log.current_since(destination, replaced) is None:
         push_log.append(destination, push_log.FOUND, replaced, None)
-    written = os.path.join(destination, f".{CURRENT}-{uuid.uuid4().hex}")
+    written = os.path.join(destination, f"{STAGING}{uuid.uuid4().hex}")
     io_utils.write_string_file(written, f"{version}\n")
     fileio.rename(written, os.path.join(destination, CURRENT), overwrite=True)
     push_log.append(destination, kind, version, replaced)
@@ -197,12 +197,15 @@ def _retain(destination: str, keep_versions: int) -> None:
             push_log.append(destination, push_log.REMOVE, version, None)
 
 
-def _sweep(versions: str) -> None:
+def _sweep(destination: str) -> None:
     """Removes what pushers left that were killed."""
-    if fileio.isdir(versions):
-        for name in fileio.listdir(versions):
-            if str(name).startswith((_STAGING, _REMOVED)):
-                fileio.rmtree(os.path.join(versions, str(name).rstrip("/")))
+    for part in ("", VERSIONS, push_log.LOG):
+        folder = os.path.join(destination, part)
+        for name in fileio.listdir(folder) if fileio.isdir(folder) else ():
+            path = os.path.join(folder, str(name).rstrip("/"))
+            if str(name).startswith((STAGING, _REMOVED)):
+                remove = fileio.rmtree if fileio.isdir(path) else fileio.remove
+                remove(path)
 
 
 def check_writable(destination: str) -> None:

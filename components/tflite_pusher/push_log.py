@@ -15,6 +15,8 @@ from tfx.utils import io_utils
 from configs.errors import UserError
 
 LOG = "log"
+# What names begin with that are not yet what they will be.
+STAGING = ".staging-"
 
 PUSH = "push"
 ROLLBACK = "rollback"
@@ -47,7 +49,7 @@ def append(destination: str, kind: str, version: int, replaced: int | None) -> E
     folder = os.path.join(destination, LOG)
     fileio.makedirs(folder)
     number = max(_numbers(folder), default=0) + 1
-    written = os.path.join(folder, f".{uuid.uuid4().hex}")
+    written = os.path.join(folder, f"{STAGING}{uuid.uuid4().hex}")
     io_utils.write_string_file(written, json.dumps(dataclasses.asdict(event)) + "\n")
     fileio.rename(written, os.path.join(folder, f"{number:06}.json"))
     return event

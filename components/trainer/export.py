@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.trainer import ranks
+from components.trainer.names import CANDIDATE_SCORES
 from components.trainer.recommendation_model import ModelInputs, RecommendationModel
 from components.trainer.training import seen_items
 from components.transform.preprocessing import raw_columns
@@ -197,7 +198,9 @@ class Recommender(tf.Module):
         return ranks.label_ranks(scores, place, candidates, left_out)
 
     def _scores(self, contexts: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(contexts, self._vectors, transpose_b=True)
+        return tf.matmul(
+            contexts, self._vectors, transpose_b=True, name=CANDIDATE_SCORES
+        )
 
     def _left_out(self, columns: Mapping[str, Any]) -> tf.Tensor | None:
         """Which candidates are left out, bool [batch, candidates]."""

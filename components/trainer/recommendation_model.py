@@ -14,6 +14,7 @@ from components.trainer.context_encoder import ContextEncoder
 from components.trainer.dot_product_similarity import DotProductSimilarity
 from components.trainer.feature_group_embedding import Scaling
 from components.trainer.label_encoder import LabelEncoder
+from components.trainer.names import RANKING_HEAD
 from components.trainer.pair_head import PairHead
 from configs import features
 from configs import recommender_pb2 as pb
@@ -109,7 +110,7 @@ class RecommendationModel(keras.Model):
         self.num_ranked = 0
         if config.model.ranking_num_candidates:
             self.ranking_head = PairHead(
-                width, dims, rank, config.model.dropout, name="ranking_head"
+                width, dims, rank, config.model.dropout, name=RANKING_HEAD
             )
             number = int(config.model.ranking_num_candidates)
             self.num_ranked = min(number, int(inputs.candidates.sum()))

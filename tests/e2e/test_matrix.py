@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.evaluator.tflite_extractor import raw_columns
 from components.evaluator.top_k_rank import FLOOR
+from components.tflite_converter.raw_examples import raw_columns
 from configs import features, loader
 from configs import recommender_pb2 as pb
 from pocketrec_device import Recommender

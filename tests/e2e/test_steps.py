@@ -98,8 +98,7 @@ def test_the_bundle_holds_the_weights_of_the_checkpoint(steps: Steps) -> None:
     """It answers what the model that the training exported answers."""
     import tensorflow as tf
 
-    from components.evaluator.tflite_extractor import raw_columns
-    from components.tflite_converter.executor import split_examples
+    from components.tflite_converter.raw_examples import raw_columns, split_examples
     from pocketrec_device import Recommender
     from pocketrec_device.features import tensors_from_example
 
@@ -136,6 +135,25 @@ def test_another_checkpoint_is_another_bundle(steps: Steps, tmp_path: Path) -> N
     assert (tmp_path / "bundle" / "model.tflite").read_bytes() != (
         steps.bundle / "model.tflite"
     ).read_bytes()
+
+
+def test_one_checkpoint_is_one_bundle(steps: Steps, tmp_path: Path) -> None:
+    """Byte for byte, whichever process wrote it and where."""
+    done = export(steps, "--output", str(tmp_path / "bundle"))
+    assert done.exit_code == 0, done.output
+    first, second = (
+        {p.relative_to(b): p.read_bytes() for p in b.rglob("*") if p.is_file()}
+        for b in (steps.bundle, tmp_path / "bundle")
+    )
+    assert first == second
+
+
+def test_several_variants_need_a_gate(steps: Steps, tmp_path: Path) -> None:
+    output = tmp_path / "bundle"
+    done = export(
+        steps, "--output", str(output), "--set", "push.quantization=FLOAT16,INT8"
+    )
+    check_refusal(done, output, "push.quantization: FLOAT16, INT8 is not allowed")
 
 
 def invoke(*arguments: str) -> Result:

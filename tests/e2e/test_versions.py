@@ -163,3 +163,26 @@ def test_after_a_deletion_it_is_a_first_run_again(runs: Runs) -> None:
     assert states(again)["Trainer"] == "cached"
     assert (runs.current, runs.versions()) == ("1\n", ["1"])
     assert runs.manifest(1)["data"]["items"] == 80
+
+
+def test_the_smallest_variant_that_passes_is_pushed(runs: Runs) -> None:
+    command = runs.run("large", *LENIENT, "--set", "push.quantization=AUTO")
+    assert command.code == 0, command.out + command.err
+    assert states(command)["Trainer"] == "cached"
+    manifest = runs.manifest(2)
+    tried = {entry["quantization"]: entry for entry in manifest["variants"]}
+    assert list(tried) == ["FLOAT32", "FLOAT16", "DYNAMIC_RANGE", "INT8"]
+    taken = manifest["quantization"]
+    assert tried[taken]["fate"] == "taken, the smallest"
+    sizes = {
+        name: entry["size"]
+        for name, entry in tried.items()
+        if not entry["fate"].startswith("refused: ")
+    }
+    assert sizes[taken] == min(sizes.values())
+    assert manifest["files"]["model.tflite"]["size"] == sizes[taken]
+    _, _, told = command.out.partition("Variants of the .tflite file:\n")
+    assert [line.split()[0] for line in told.splitlines()[:5]] == ["variant", *tried]
+    card = (runs.push / "versions/2/bundle/model_card.md").read_text()
+    assert "### Variants that were tried" in card
+    assert "### The .tflite file by history_length" in card

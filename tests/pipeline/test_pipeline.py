@@ -177,7 +177,7 @@ PACKAGES = {
     "components.trainer": {"Trainer", "TFLiteConverter"},
     "components.current_model": {"CurrentModel"},
     "components.evaluator": GATES,
-    "components.tflite_converter": {"TFLiteConverter"},
+    "components.tflite_converter": {"TFLiteConverter", *GATES},
     "pocketrec_device": {"TFLiteConverter", *GATES},
     "components.tflite_pusher": {PUSHER},
 }

@@ -23,19 +23,22 @@ from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
 _MOVIELENS: dict[int, Any] = {
-    pb.MOVIELENS_100K: (movielens_100k.WANTED, movielens_100k.MovieLens100K),
-    pb.MOVIELENS_DAT: (movielens_dat.WANTED, movielens_dat.MovieLensDat),
-    pb.MOVIELENS_CSV: (movielens_csv.WANTED, movielens_csv.MovieLensCsv),
+    pb.DataConfig.MOVIELENS_100K: (movielens_100k.WANTED, movielens_100k.MovieLens100K),
+    pb.DataConfig.MOVIELENS_DAT: (movielens_dat.WANTED, movielens_dat.MovieLensDat),
+    pb.DataConfig.MOVIELENS_CSV: (movielens_csv.WANTED, movielens_csv.MovieLensCsv),
 }
 _MAPPED: dict[int, Any] = {
-    pb.CSV: (csv_source.DEFAULT_FILE, csv_source.CsvSource),
-    pb.JSON_LINES: (json_lines_source.DEFAULT_FILE, json_lines_source.JsonLinesSource),
-    pb.PARQUET: (parquet_source.DEFAULT_FILE, parquet_source.ParquetSource),
+    pb.DataConfig.CSV: (csv_source.DEFAULT_FILE, csv_source.CsvSource),
+    pb.DataConfig.JSON_LINES: (
+        json_lines_source.DEFAULT_FILE,
+        json_lines_source.JsonLinesSource,
+    ),
+    pb.DataConfig.PARQUET: (parquet_source.DEFAULT_FILE, parquet_source.ParquetSource),
 }
 _ENDINGS = {
-    ".jsonl": pb.JSON_LINES,
-    ".ndjson": pb.JSON_LINES,
-    ".parquet": pb.PARQUET,
+    ".jsonl": pb.DataConfig.JSON_LINES,
+    ".ndjson": pb.DataConfig.JSON_LINES,
+    ".parquet": pb.DataConfig.PARQUET,
 }
 
 
@@ -68,7 +71,7 @@ def open_source(config: pb.RecommenderConfig, folder: str) -> OpenedSource:
         raise UserError(f"the data folder {folder} does not exist")
     data = config.data
     kind = _kind(data, folder)
-    name = pb.Source.Name(kind)
+    name = pb.DataConfig.Source.Name(kind)
     derived = list(data.derived_fields)
     if kind in _MOVIELENS:
         wanted, make = _MOVIELENS[kind]
@@ -88,18 +91,18 @@ def open_source(config: pb.RecommenderConfig, folder: str) -> OpenedSource:
 
 
 def _kind(data: pb.DataConfig, folder: str) -> int:
-    if data.source != pb.AUTO:
+    if data.source != pb.DataConfig.AUTO:
         return int(data.source)
     if data.HasField("files"):
         name = next(iter(data.files.activities_files), "").removesuffix(".gz")
         found = [kind for ending, kind in _ENDINGS.items() if name.endswith(ending)]
-        return found[0] if found else pb.CSV
+        return found[0] if found else pb.DataConfig.CSV
     telltale = {kind: w.activities[0] for kind, (w, _) in _MOVIELENS.items()}
     kinds = [k for k, name in telltale.items() if inputs.there_is(data, folder, name)]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        names = " and ".join(pb.Source.Name(kind) for kind in kinds)
+        names = " and ".join(pb.DataConfig.Source.Name(kind) for kind in kinds)
         raise UserError(f"{folder} holds {names}: choose one with data.source")
     expected = ", ".join(telltale.values())
     raise UserError(

@@ -270,7 +270,7 @@ def run_gate() -> Callable[..., Gate]:
             evaluation=outputs["evaluation"][0].uri,
             blessed=model_utils.is_model_blessed(blessing),
             files=frozenset(os.listdir(blessing.uri)),
-            properties=dict(properties),
+            properties={**properties, "model": str(model)},
         )
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -18,7 +19,9 @@ from components.evaluator.tflite_extractor import (
     load_ranker,
     recommendable_items,
 )
+from components.evaluator.variants import read_variants
 from components.evaluator.verdict import Verdict, read_verdict
+from components.tflite_converter.variants import write_failure
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pocketrec_device import Bundle
@@ -26,6 +29,7 @@ from pocketrec_device import Bundle
 pytestmark = pytest.mark.slow
 
 POPULARITY = {11: 4.0, 12: 3.0, 13: 2.0, 14: 1.0}
+VARIANT = "FLOAT32/Format-Serving"
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Gates:
         if bound:
             del config.eval.bounds[:]
             config.eval.bounds.add(**bound)
-        current = self.folder / (baseline or "nothing")
+        current = self.folder / (f"{baseline}/FLOAT32" if baseline else "nothing")
         gate = self.run(self.folder, config, pb.TFLITE, self.folder / model, current)
         return read_verdict(gate.evaluation, config, pb.TFLITE), gate
 
@@ -71,7 +75,8 @@ def gates(
         "short": bundle_spec(POPULARITY, num_predictions=1),
         "leaves-out": bundle_spec(POPULARITY, seen=True),
     }
-    make_bundles({folder / k / "Format-Serving": v for k, v in specs.items()})
+    # Baselines are read from the folder of the one variant.
+    make_bundles({folder / k / VARIANT: v for k, v in specs.items()})
     return Gates(folder, config, run_gate)
 
 
@@ -96,6 +101,61 @@ def test_metrics_equal_those_by_hand(gates: Gates) -> None:
     ]
 
 
+@pytest.fixture(scope="module")
+def variants(gates: Gates) -> tuple[Verdict, Any]:
+    """One is no good, one could not be made, two are alike."""
+    for name, bundle in {
+        "FLOAT32": "popular",
+        "FLOAT16": "popular",
+        "DYNAMIC_RANGE": "constant",
+    }.items():
+        place = gates.folder / "several" / name / "Format-Serving"
+        shutil.copytree(gates.folder / bundle / VARIANT, place)
+    write_failure(str(gates.folder / "several"), "INT8", "the converter was tired")
+    return gates("several")
+
+
+def test_one_good_variant_is_enough(variants: tuple[Verdict, Any]) -> None:
+    verdict, gate = variants
+    assert gate.blessed and verdict.blessed
+    assert "BLESSED" in gate.files
+    assert verdict.rows[0].value == pytest.approx(2 / 5)
+    found = read_variants(gate.evaluation)
+    assert found.chosen.quantization == "FLOAT32"
+    path = Path(gate.properties["model"]) / VARIANT / "model.tflite"
+    assert found.chosen.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.chosen.size == path.stat().st_size
+
+
+def test_each_variant_is_told_of(variants: tuple[Verdict, Any]) -> None:
+    _, gate = variants
+    header, *rows = read_variants(gate.evaluation).table()
+    assert header == ("variant", "bytes", "hr_2_test", "")
+    fates = {row[0]: row[-1] for row in rows}
+    assert list(fates) == ["FLOAT32", "FLOAT16", "DYNAMIC_RANGE", "INT8"]
+    assert fates["FLOAT32"] == "taken, the smallest"
+    assert fates["FLOAT16"] == "not smaller than FLOAT32"
+    assert fates["DYNAMIC_RANGE"].startswith("refused: hr_2_test = 0.0000 (at least")
+    assert fates["INT8"] == "refused: the converter was tired"
+
+
+def test_without_a_good_variant_the_first_tells_why(gates: Gates) -> None:
+    for name, bundle in {"FLOAT32": "nan", "INT8": "constant"}.items():
+        place = gates.folder / "all-bad" / name / "Format-Serving"
+        shutil.copytree(gates.folder / bundle / VARIANT, place)
+    _, gate = gates("all-bad")
+    assert not gate.blessed
+    assert "NOT_BLESSED" in gate.files
+    assert read_variants(gate.evaluation).chosen.quantization == "FLOAT32"
+
+
+def test_without_any_variant_the_gate_stops(gates: Gates) -> None:
+    for name in ("FLOAT16", "INT8"):
+        write_failure(str(gates.folder / "none"), name, "the converter was tired")
+    with pytest.raises(UserError, match=r"^the converter was tired$"):
+        gates("none")
+
+
 def test_slices_by_popularity_and_genre(gates: Gates) -> None:
     config = pb.RecommenderConfig()
     config.CopyFrom(gates.config)
@@ -105,7 +165,7 @@ def test_slices_by_popularity_and_genre(gates: Gates) -> None:
         config,
         pb.TFLITE,
         gates.folder / "popular",
-        gates.folder / "old",
+        gates.folder / "old" / "FLOAT32",
         report={"popularity": {"head": ["11"], "middle": ["12"]}},
     )
     verdict = read_verdict(gate.evaluation, config, pb.TFLITE)
@@ -163,17 +223,30 @@ def test_a_broken_bundle_is_named(tmp_path: Path) -> None:
 
 
 def test_a_baseline_that_is_broken_stops_the_gate(gates: Gates, tmp_path: Path) -> None:
-    folder = tmp_path / "current" / "Format-Serving"
-    shutil.copytree(gates.folder / "old" / "Format-Serving", folder)
+    folder = tmp_path / "current" / VARIANT
+    shutil.copytree(gates.folder / "old" / VARIANT, folder)
     with (folder / "model.tflite").open("r+b") as file:
         file.write(b"\0\0\0\0")
     with pytest.raises(UserError, match=r"model\.tflite: was altered"):
         gates("popular", str(tmp_path / "current"))
 
 
+def test_a_baseline_of_an_older_format_stops_the_gate(
+    gates: Gates, tmp_path: Path
+) -> None:
+    folder = tmp_path / "current" / VARIANT
+    shutil.copytree(gates.folder / "old" / VARIANT, folder)
+    manifest = folder / "manifest.json"
+    older = manifest.read_text().replace('"format_version": 1', '"format_version": 0')
+    manifest.write_text(older)
+    message = rf"the \.tflite gate: {folder}.*format_version is 0\. Expected 1"
+    with pytest.raises(UserError, match=message):
+        gates("popular", str(tmp_path / "current"))
+
+
 @pytest.fixture
 def popular(gates: Gates) -> Bundle:
-    return load_ranker(str(gates.folder / "popular" / "Format-Serving")).bundle
+    return load_ranker(str(gates.folder / "popular" / VARIANT)).bundle
 
 
 def test_a_column_that_the_model_needs_is_missed(popular: Bundle) -> None:
@@ -197,7 +270,7 @@ def test_a_k_may_exceed_a_catalogue_that_is_exported_whole(popular: Bundle) -> N
 
 
 def test_a_label_that_was_seen_is_not_left_out(gates: Gates) -> None:
-    ranker = load_ranker(str(gates.folder / "leaves-out" / "Format-Serving"))
+    ranker = load_ranker(str(gates.folder / "leaves-out" / VARIANT))
     columns = {
         "context_movie_id": [12, 0, 0],
         "context_length": [1],

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +121,32 @@ def killed_at(step: int, destination: Path, source: Path, training: dict) -> boo
     return os.WIFSIGNALED(status)
 
 
+def whole_version(destination: Path, old: Path, new: Path) -> int:
+    """The current version after a push was killed; another push can follow."""
+    version = current.current_version(str(destination))
+    assert version in (1, 2)
+    folder = destination / push.VERSIONS / str(version)
+    assert tree(folder / push.BUNDLE) == tree(new if version == 2 else old)
+    assert len(tree(folder / push.TRAINING)) == 3
+    assert current.current_models(str(destination)) is not None
+    # A version that was never made current is whole, too, and its number is taken.
+    complete = [p for p in os.listdir(destination / push.VERSIONS) if p.isdigit()]
+    for name in complete:
+        assert len(tree(destination / push.VERSIONS / name)) == len(tree(folder))
+    return version
+
+
+def push_again(destination: Path, source: Path, training: dict[str, str]) -> None:
+    """Pushes as if nothing had happened."""
+    names = os.listdir(destination / push.VERSIONS)
+    following = push.next_version(str(destination))
+    assert following == 1 + max(int(name) for name in names if name.isdigit())
+    push.push(str(destination), following, source, training)
+    assert current.current_version(str(destination)) == following
+    left = [path.name for path in destination.rglob(".*")]
+    assert left == [], "what the killed one left is to be swept away"
+
+
 def test_a_push_that_is_killed_leaves_the_old_version_or_the_new_one(
     tmp_path: Path, training: dict[str, str]
 ) -> None:
@@ -128,27 +157,42 @@ def test_a_push_that_is_killed_leaves_the_old_version_or_the_new_one(
         destination = tmp_path / f"push-{step}"
         push.push(str(destination), 1, old, training)
         killed = killed_at(step, destination, new, training)
-        version = current.current_version(str(destination))
-        assert version in (1, 2)
-        assert version == 2 or killed
-        seen.append(version)
-        folder = destination / push.VERSIONS / str(version)
-        assert tree(folder / push.BUNDLE) == tree(new if version == 2 else old)
-        assert len(tree(folder / push.TRAINING)) == 3
-        assert current.current_models(str(destination)) is not None
-        # A version that was never made current is whole, too, and its number is taken.
-        complete = [p for p in os.listdir(destination / push.VERSIONS) if p.isdigit()]
-        for name in complete:
-            assert len(tree(destination / push.VERSIONS / name)) == len(tree(folder))
-        following = push.next_version(str(destination))
-        assert following == 1 + max(map(int, complete))
-        push.push(str(destination), following, new, training)
-        assert current.current_version(str(destination)) == following
+        seen.append(whole_version(destination, old, new))
+        assert seen[-1] == 2 or killed
+        push_again(destination, new, training)
         if not killed:
             break
     assert step > 10
     assert seen == sorted(seen)
     assert set(seen) == {1, 2}
+
+
+def test_a_push_that_is_killed_at_any_moment(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    """In the midst of operations as well, 50 times; the file is of some size."""
+    old = bundle(tmp_path / "old", b"old")
+    new = bundle(tmp_path / "new", b"new" * 1_000_000)
+    moments = random.Random(20)
+    start = time.monotonic()
+    push.push(str(tmp_path / "alive"), 1, new, training)
+    lasts = time.monotonic() - start
+    killed = 0
+    for number in range(50):
+        destination = tmp_path / f"push-{number}"
+        push.push(str(destination), 1, old, training)
+        pid = os.fork()
+        if pid == 0:
+            push.push(str(destination), 2, new, training, keep_versions=1)
+            os._exit(0)
+        time.sleep(moments.uniform(0, lasts))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        killed += os.WIFSIGNALED(status)
+        assert whole_version(destination, old, new) == 2 or os.WIFSIGNALED(status)
+        push_again(destination, old, training)
+        shutil.rmtree(destination)
+    assert killed
 
 
 def test_the_same_bundle_is_not_pushed_again(

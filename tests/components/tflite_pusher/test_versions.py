@@ -8,8 +8,11 @@ import os
 import resource
 import signal
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from tfx.dsl.io import filesystem_registry
+from tfx.dsl.io.plugins.local import LocalFilesystem
 
 from components.current_model.current import current_version
 from components.tflite_converter import manifest as manifests
@@ -31,6 +34,8 @@ GATES = {
         {"metric": "hr_10_test", "slice": "stored examples", "value": 0.5},
     ]
 }
+
+SCHEME = "bucket://"
 
 
 @pytest.fixture
@@ -278,3 +283,82 @@ def test_a_broken_log_is_named(destination: str, training: dict[str, str]) -> No
     (Path(destination) / "log" / "000001.json").write_text(json.dumps({"kind": "x"}))
     with pytest.raises(UserError, match=r"000001\.json: is no event"):
         versions(destination)
+
+
+def remote(place: Path) -> type[LocalFilesystem]:
+    """A file system with a scheme of its own, whose files lie in a local folder."""
+
+    def local(path: Any) -> Any:
+        return str(path).replace(SCHEME, f"{place}/", 1)
+
+    def remote_path(path: Any) -> str:
+        return str(path).replace(f"{place}/", SCHEME, 1)
+
+    def moved(name: str) -> staticmethod:
+        method = getattr(LocalFilesystem, name)
+
+        def operation(*arguments: Any, **options: Any) -> Any:
+            return method(*map(local, arguments[:1]), *arguments[1:], **options)
+
+        return staticmethod(operation)
+
+    class Remote(LocalFilesystem):
+        SUPPORTED_SCHEMES: ClassVar = [SCHEME]
+        open, exists, isdir, listdir, makedirs, mkdir, remove, rmtree, stat = map(
+            moved,
+            [
+                "open",
+                "exists",
+                "isdir",
+                "listdir",
+                "makedirs",
+                "mkdir",
+                "remove",
+                "rmtree",
+                "stat",
+            ],
+        )
+
+        @staticmethod
+        def rename(src: Any, dst: Any, overwrite: bool = False) -> None:
+            LocalFilesystem.rename(local(src), local(dst), overwrite)
+
+        @staticmethod
+        def glob(pattern: Any) -> list[str]:
+            return [remote_path(path) for path in LocalFilesystem.glob(local(pattern))]
+
+        @staticmethod
+        def walk(top: Any, **options: Any) -> Any:
+            for folder, *names in LocalFilesystem.walk(local(top), **options):
+                yield remote_path(folder), *names
+
+    return Remote
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A destination that is no folder of this machine."""
+    registry = filesystem_registry.FilesystemRegistry()
+    registry.register(LocalFilesystem, 10)
+    registry.register(remote(tmp_path / "bucket"), 0)
+    monkeypatch.setattr(filesystem_registry, "DEFAULT_FILESYSTEM_REGISTRY", registry)
+    return f"{SCHEME}push"
+
+
+def test_a_destination_on_another_file_system(
+    bucket: str, tmp_path: Path, training: dict[str, str]
+) -> None:
+    for number in (1, 2, 3):
+        source = bundle(tmp_path / f"{number}", b"model %d" % number, version=number)
+        with locked(bucket):
+            push.push(bucket, number, source, training, keep_versions=2)
+    assert rollback(bucket) == (3, 2)
+    assert statuses(bucket) == {1: "removed", 2: "current", 3: "rolled back"}
+    assert happened(bucket)[-1] == (push_log.ROLLBACK, 2, 3)
+    assert (tmp_path / "bucket/push/CURRENT").read_text() == "2\n"
+    assert not any(path.name.startswith(".s") for path in tmp_path.rglob("*"))
+    model = tmp_path / "bucket/push/versions/3/bundle" / manifests.MODEL
+    model.write_bytes(b"gone bad")
+    with pytest.raises(UserError, match=r"is not what the manifest says"):
+        rollback(bucket, 3)
+    assert current_version(bucket) == 2

@@ -137,7 +137,7 @@ def _json_lines(folder: Path, ratings: list[Row], data: pb.DataConfig) -> None:
         for item, title, own in MOVIES
     ]
     (folder / "items.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    data.source = pb.JSON_LINES
+    data.source = pb.DataConfig.JSON_LINES
     _mapped(data, "items.jsonl.gz")
 
 
@@ -154,7 +154,7 @@ def _parquet(folder: Path, ratings: list[Row], data: pb.DataConfig) -> None:
         "genres": pa.array([own for _, _, own in MOVIES], pa.list_(pa.string())),
     }
     pq.write_table(pa.table(items), folder / "items.parquet")
-    data.source = pb.PARQUET
+    data.source = pb.DataConfig.PARQUET
     _mapped(data, "items.parquet")
 
 

@@ -30,23 +30,26 @@ WORDS = 19
 SEEN_LENGTH = 8
 ENCODERS = pb.EncoderType.keys()
 SEEN = ["KEPT", "CONTEXT", "TIMELINE"]
-QUANTIZATIONS = ["FLOAT32", "FLOAT16", "DYNAMIC_RANGE"]
+QUANTIZATIONS = ["FLOAT32", "FLOAT16", "DYNAMIC_RANGE", "INT8"]
+# By the kind of model.
+QUANTIZATIONS_OF = {
+    "KEPT": QUANTIZATIONS[:1],
+    "CONTEXT": QUANTIZATIONS[:1],
+    "TIMELINE": QUANTIZATIONS,
+    "deep": QUANTIZATIONS,
+}
 # How far a score may be from the SavedModel's: scores are about 1 in size.
-TOLERANCE = {"FLOAT32": 1e-5, "FLOAT16": 2e-2, "DYNAMIC_RANGE": 0.1}
+TOLERANCE = {"FLOAT32": 1e-5, "FLOAT16": 2e-2, "DYNAMIC_RANGE": 0.1, "INT8": 0.15}
 
 # All conversions share a process: starting one costs more than a conversion.
 CONVERT = """
 import json, sys
-import tensorflow as tf
+from components.tflite_converter.converter_process import convert, quantize
 for job in json.load(open(sys.argv[1])):
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        job["model"], signature_keys=["serving_default"])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if job["quantization"] != "FLOAT32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if job["quantization"] == "FLOAT16":
-        converter.target_spec.supported_types = [tf.float16]
-    open(job["output"], "wb").write(converter.convert())
+    if job["quantization"] == "INT8":
+        quantize(job["floats"], job["samples"], job["output"])
+    else:
+        convert(job["model"], job["output"], job["quantization"])
 """
 
 
@@ -203,13 +206,23 @@ def devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Device]:
                 weight.assign(0.3 * rng.normal(size=weight.shape))
         saved = str(folder / name)
         export_device_model(model, config, model_inputs(config), saved)
-        in_matrix = name.split("-")[-1] in (*SEEN, "deep")
+        kind = name.split("-")[-1]
+        wanted = QUANTIZATIONS_OF.get(kind, QUANTIZATIONS[:1])
         tflite = {
             quantization: str(folder / f"{name}-{quantization}.tflite")
-            for quantization in (QUANTIZATIONS if in_matrix else QUANTIZATIONS[:1])
+            for quantization in wanted
         }
+        samples = str(folder / f"{name}.npz")
+        if "INT8" in tflite:
+            np.savez(samples, **calibration(config))
         jobs += [
-            {"model": saved, "output": path, "quantization": quantization}
+            {
+                "model": saved,
+                "output": path,
+                "quantization": quantization,
+                "floats": tflite["FLOAT32"],
+                "samples": samples,
+            }
             for quantization, path in tflite.items()
         ]
         result[name] = Device(config, model, saved, tflite)
@@ -223,6 +236,17 @@ def devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Device]:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return result
+
+
+def calibration(config: pb.RecommenderConfig) -> dict[str, np.ndarray]:
+    """Random histories of every length, as many as the quantizer needs to see."""
+    rng = np.random.default_rng(7)
+    rows = [
+        history(config, list(rng.integers(1, ROWS, n)), list(rng.integers(1, WORDS, n)))
+        for n in range(5)
+        for _ in range(8)
+    ]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def history(
@@ -251,8 +275,10 @@ HISTORIES = [
 ]
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-@pytest.mark.parametrize("variant", [*SEEN, "deep"])
+@pytest.mark.parametrize(
+    ("variant", "quantization"),
+    [(kind, name) for kind, names in QUANTIZATIONS_OF.items() for name in names],
+)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_converted_model_agrees_with_the_saved_one(
     devices: dict[str, Device], encoder: str, variant: str, quantization: str

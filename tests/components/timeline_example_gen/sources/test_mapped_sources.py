@@ -64,7 +64,7 @@ def test_json_values_of_every_kind(tmp_path: Path) -> None:
     ]
     content = "\n".join(lines).encode() + b'\n{"user_id": "\xff"}\n'
     (tmp_path / "activities.jsonl").write_bytes(content)
-    rows, count = read(config(source=pb.JSON_LINES), tmp_path)
+    rows, count = read(config(source=pb.DataConfig.JSON_LINES), tmp_path)
     assert rows == [
         {"user": "ünä".encode(), "item": b"7", "timestamp": 5_000},
         {"user": b"12345678901234567890", "item": b"a,b", "timestamp": 6_000},
@@ -93,7 +93,7 @@ def test_json_rows_of_other_types_are_not_looked_at(tmp_path: Path) -> None:
         '{"user_id": "u", "item_id": "i", "timestamp": 5, "what": 7.0}',
     ]
     (tmp_path / "activities.jsonl").write_text("\n".join(lines))
-    settings = config('activity_type_column: "what"', source=pb.JSON_LINES)
+    settings = config('activity_type_column: "what"', source=pb.DataConfig.JSON_LINES)
     types = ActivityTypes(pb.STRING, activity_types=("buy", "7"))
     source = open_source(settings, str(tmp_path)).source
     [block] = source.read_activities(source.activity_files[0], types)
@@ -149,14 +149,16 @@ def test_times_of_parquet(
     tmp_path: Path, times: pa.Array, zone: str, expected: list[int | None]
 ) -> None:
     parquet(tmp_path, timestamp=times)
-    rows, count = read(config(source=pb.PARQUET, timezone=zone), tmp_path)
+    rows, count = read(config(source=pb.DataConfig.PARQUET, timezone=zone), tmp_path)
     assert [row["timestamp"] for row in rows] == [t for t in expected if t is not None]
     assert count.rejected_rows == expected.count(None)
 
 
 def test_milliseconds_of_parquet_as_floats(tmp_path: Path) -> None:
     parquet(tmp_path, timestamp=[1.7e12, float("inf")])
-    settings = config("timestamp_format: EPOCH_MILLISECONDS", source=pb.PARQUET)
+    settings = config(
+        "timestamp_format: EPOCH_MILLISECONDS", source=pb.DataConfig.PARQUET
+    )
     rows, count = read(settings, tmp_path)
     assert [row["timestamp"] for row in rows] == [1_700_000_000_000]
     assert count.rejected == {"timestamp is not a whole number": 1}
@@ -166,7 +168,7 @@ def test_a_time_of_parquet_that_is_far_off_does_not_come_round(tmp_path: Path) -
     table = pa.table({"user_id": ["u"], "item_id": ["i"]})
     far = pa.array([2**62 + 5], pa.timestamp("ms"))
     pq.write_table(table.append_column("timestamp", far), tmp_path / "far.parquet")
-    settings = config('activities_files: "far.parquet"', source=pb.PARQUET)
+    settings = config('activities_files: "far.parquet"', source=pb.DataConfig.PARQUET)
     rows, count = read(settings, tmp_path)
     assert rows == []
     assert list(count.rejected) == [cells.ABSURD_TIMESTAMP]
@@ -190,7 +192,7 @@ def test_lists_of_a_parquet_table(
     pq.write_table(items, tmp_path / "items.parquet")
     settings = config(
         'items_file: "items.parquet" item_fields { column: "genres" separator: "|" }',
-        source=pb.PARQUET,
+        source=pb.DataConfig.PARQUET,
     )
     table = open_source(settings, str(tmp_path)).source.read_items()
     assert table is not None and table.fields["genres"] == expected
@@ -199,7 +201,7 @@ def test_lists_of_a_parquet_table(
 
 def test_missing_values_of_parquet_are_counted_with_their_row(tmp_path: Path) -> None:
     parquet(tmp_path, user_id=["u", None], timestamp=[5, 6])
-    rows, count = read(config(source=pb.PARQUET), tmp_path)
+    rows, count = read(config(source=pb.DataConfig.PARQUET), tmp_path)
     assert [row["user"] for row in rows] == [b"u"]
     [sample] = count.samples["user is empty"]
     assert sample.line == 2
@@ -228,7 +230,7 @@ DECIMALS = [decimal.Decimal("5.00"), decimal.Decimal("12.50")]
 )
 def test_ids_of_parquet(tmp_path: Path, ids: pa.Array, expected: list[bytes]) -> None:
     parquet(tmp_path, item_id=ids)
-    rows, count = read(config(source=pb.PARQUET), tmp_path)
+    rows, count = read(config(source=pb.DataConfig.PARQUET), tmp_path)
     assert [row["item"] for row in rows] == expected
     assert count.rejected_rows == 2 - len(expected)
 
@@ -246,7 +248,9 @@ def test_cells_of_a_parquet_table(tmp_path: Path) -> None:
     fields = " ".join(
         f'item_fields {{ column: "{name}" }}' for name in items if name != "item_id"
     )
-    settings = config(f'items_file: "items.parquet" {fields}', source=pb.PARQUET)
+    settings = config(
+        f'items_file: "items.parquet" {fields}', source=pb.DataConfig.PARQUET
+    )
     table = open_source(settings, str(tmp_path)).source.read_items()
     assert table is not None and table.keys == ["5", "6"]
     assert table.fields == {
@@ -272,7 +276,7 @@ def test_columns_of_parquet_of_no_use(
     table = {k: v for k, v in {**defaults, **columns}.items() if v is not None}
     pq.write_table(pa.table(table), tmp_path / "activities.parquet")
     with pytest.raises(UserError, match=message):
-        read(config(source=pb.PARQUET), tmp_path)
+        read(config(source=pb.DataConfig.PARQUET), tmp_path)
 
 
 def test_floats_of_16_bits_are_refused() -> None:
@@ -283,7 +287,7 @@ def test_floats_of_16_bits_are_refused() -> None:
 def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "activities.parquet").write_bytes(b"user_id,item_id\n")
     with pytest.raises(UserError, match=r"parquet: not a whole Parquet file: "):
-        read(config(source=pb.PARQUET), tmp_path)
+        read(config(source=pb.DataConfig.PARQUET), tmp_path)
 
 
 def test_patterns_find_files_in_their_order(tmp_path: Path) -> None:

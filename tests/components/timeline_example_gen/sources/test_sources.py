@@ -266,7 +266,7 @@ def test_a_folder_with_logs_of_two_kinds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="MOVIELENS_100K and MOVIELENS_DAT: choose one"):
         _source(_config(), folder)
     config = _config()
-    config.data.source = pb.MOVIELENS_DAT
+    config.data.source = pb.DataConfig.MOVIELENS_DAT
     assert _source(config, folder).kind == "MOVIELENS_DAT"
 
 

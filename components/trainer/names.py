@@ -1,0 +1,6 @@
+"""Names of operators that the quantizer knows the device's model by."""
+
+from __future__ import annotations
+
+CANDIDATE_SCORES = "candidate_scores"
+RANKING_HEAD = "ranking_head"
