@@ -19,7 +19,7 @@ _DENSE = ("FULLY_CONNECTED", "BATCH_MATMUL")
 _IN_8_BITS = (*_DENSE, "CONV_2D", "GATHER")
 # Operators that give scores. In 256 steps many scores would be equal, so that these
 # have weights in 8 bits alone.
-_SCORES = f".*({CANDIDATE_SCORES}|{RANKING_HEAD}).*"
+_SCORES = f"^{CANDIDATE_SCORES};?$|.*{RANKING_HEAD}.*"
 
 
 def convert(saved_model: str, output: str, quantization: str) -> None:

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-CANDIDATE_SCORES = "candidate_scores"
+CANDIDATE_SCORES = "scores"
 RANKING_HEAD = "ranking_head"

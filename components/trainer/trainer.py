@@ -252,7 +252,7 @@ def _warnings(done: Fit) -> list[str]:
     if not done.on_plateau:
         return []
     return [
-        f"{done.metric} {done.best.metrics[done.metric]:.4f} is hardly above the "
+        f"{done.metric} {done.best.metrics[done.metric]:.4f} is not clearly above the "
         f"{done.popularity:.4f} of popularity alone: try another train.learning_rate, "
         f"more epochs or a wider model"
     ]

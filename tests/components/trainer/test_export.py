@@ -21,6 +21,7 @@ from components.trainer.export import (
     export_device_model,
 )
 from components.trainer.feature_group_embedding import Scaling
+from components.trainer.names import CANDIDATE_SCORES
 from components.trainer.recommendation_model import ModelInputs, RecommendationModel
 from components.trainer.trainer import build_model
 from configs import recommender_pb2 as pb
@@ -297,6 +298,19 @@ def test_converted_model_agrees_with_the_saved_one(
             np.testing.assert_array_equal(lite_ids, ids)
         else:
             assert len(set(ids) & set(lite_ids)) >= 7
+
+
+@pytest.mark.parametrize("variant", ["TIMELINE", "deep"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_scores_are_floats_in_8_bits_too(
+    devices: dict[str, Device], encoder: str, variant: str
+) -> None:
+    """In 256 steps many would be equal."""
+    interpreter = Interpreter(devices[f"{encoder}-{variant}"].tflite["INT8"])
+    kinds = {d["name"]: d["dtype"] for d in interpreter.get_tensor_details()}
+    assert np.int8 in kinds.values()
+    scores = [kinds[name] for name in kinds if name.split("_")[0] == CANDIDATE_SCORES]
+    assert scores == [np.float32]
 
 
 @pytest.mark.parametrize("seen", SEEN)

@@ -572,7 +572,7 @@ def test_plateau_is_reported(vocabulary_world, tmp_path: Path) -> None:
     result = train(vocabulary_world, config, tmp_path, report=lines.append)
     assert len(result.warnings) == 1
     assert lines[-1] == f"warning: {result.warnings[0]}"
-    assert "hardly above" in result.warnings[0]
+    assert "not clearly above" in result.warnings[0]
 
 
 def test_one_seed_gives_the_same_weights_in_every_process(
