@@ -47,6 +47,7 @@ class _Group(click.Group):
 
         try:
             return super().invoke(context)
+        # Which are the user's own is for user_error to tell; all others go on.
         except Exception as error:
             mistake = user_error(error)
             if mistake is None:

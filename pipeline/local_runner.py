@@ -109,6 +109,7 @@ def run(
     )
     try:
         _Runner(progress).run(pipeline)
+    # Which are the user's own is for user_error to tell; all others go on.
     except Exception as error:
         mistake = user_error(error)
         if mistake is None:

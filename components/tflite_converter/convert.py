@@ -79,7 +79,8 @@ def _run(
 ) -> None:
     # The child finds our packages where this process found them.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with open(log, "wb") as stream:
+    # INT8 takes two steps, with one log.
+    with open(log, "ab") as stream:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", _COMMAND, *arguments],

@@ -55,15 +55,21 @@ class Executor(base_executor.BaseExecutor):
                 return
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / push.BUNDLE
-            uri = artifact_utils.get_single_uri(input_dict["tflite_model"])
-            variants = _variants(input_dict)
-            uri = variant_uri(uri, variants.chosen.quantization)
+            variants = read_variants(
+                artifact_utils.get_single_uri(input_dict[EVALUATIONS["tflite"]])
+            )
+            uri = variant_uri(
+                artifact_utils.get_single_uri(input_dict["tflite_model"]),
+                variants.chosen.quantization,
+            )
             io_utils.copy_dir(path_utils.serving_model_dir(uri), str(bundle))
             check_gated(bundle, variants.chosen)
             destination = exec_properties["push_destination"]
             fileio.makedirs(destination)
             with locked(destination):
-                outcome, version = self._push(bundle, input_dict, exec_properties)
+                outcome, version = self._push(
+                    bundle, variants, input_dict, exec_properties
+                )
         artifact.set_string_custom_property(OUTCOME, outcome)
         artifact.set_int_custom_property(VERSION, version)
         artifact.set_string_custom_property(PATH, version_dir(destination, version))
@@ -71,6 +77,7 @@ class Executor(base_executor.BaseExecutor):
     def _push(
         self,
         bundle: Path,
+        variants: Variants,
         input_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> tuple[str, int]:
@@ -95,7 +102,7 @@ class Executor(base_executor.BaseExecutor):
             "version": version,
             "source_revision": exec_properties["source_revision"],
             "gates": {gate: verdict.as_dicts() for gate, verdict in verdicts.items()},
-            "variants": _variants(input_dict).as_dicts(),
+            "variants": variants.as_dicts(),
         }
         card = model_card.model_card(manifest, verdicts["tflite"].slices)
         (bundle / push.MODEL_CARD).write_text(card, encoding="utf-8")
@@ -108,11 +115,6 @@ class Executor(base_executor.BaseExecutor):
             int(config.push.keep_versions),
         )
         return PUSHED, version
-
-
-def _variants(input_dict: dict[str, list[types.Artifact]]) -> Variants:
-    key = EVALUATIONS["tflite"]
-    return read_variants(artifact_utils.get_single_uri(input_dict[key]))
 
 
 def check_gated(bundle: Path, judged: Variant) -> None:

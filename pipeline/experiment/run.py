@@ -236,6 +236,7 @@ def _new(folder: Path) -> Iterator[Path]:
         # Whatever is left of it without a result.
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
+    # Interrupts too: nothing half-written stays.
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

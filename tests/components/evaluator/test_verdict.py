@@ -117,6 +117,8 @@ def test_the_manifest_holds_numbers_or_nothing(value: float) -> None:
     rows = (
         MetricVerdict("hr_2_test", 0.5, 0.4, 0.9, 0.45, 0.1, True),
         MetricVerdict("mean_rank_test", value, baseline=value),
+        # Another machine would have another one.
+        MetricVerdict("latency_p50_ms", 0.3),
     )
     assert Verdict("TFLITE", True, 1, True, rows, ()).as_dicts() == [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from components.current_model import current
+from components.evaluator.variants import Variant
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import model_card, push
+from components.tflite_pusher.executor import check_gated
 from configs.errors import UserError
 from tests.components.tflite_pusher.conftest import CONTENT, bundle, tree
 
@@ -238,6 +241,15 @@ def test_the_model_card_tells_data_accuracy_and_limits(tmp_path: Path) -> None:
     assert "| hr_10_test |  | 0.2500 | 0.1000 |" in card
     assert "seen=kept" in card
     assert "limits" in card
+
+
+def test_only_what_was_gated_is_pushed(tmp_path: Path) -> None:
+    source = bundle(tmp_path / "bundle", b"model")
+    judged = Variant("FLOAT16", hashlib.sha256(b"model").hexdigest(), 5, True)
+    check_gated(source, judged)
+    (source / manifests.MODEL).write_bytes(b"other")
+    with pytest.raises(UserError, match=rf"expected {judged.sha256}, as the gate"):
+        check_gated(source, judged)
 
 
 def test_a_manifest_lists_every_file(tmp_path: Path) -> None:
