@@ -33,6 +33,9 @@ _INTEGERS = {
 _FLOATS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
 _METRIC = re.compile(r"(?:(?:hr|ndcg)_(?P<k>[1-9]\d*)|mrr|mean_rank)_test")
 _WEEKDAY_ROWS = 8  # Row 0 is padding.
+_GUARDED = re.compile(
+    r"row_count_ratio|unknown_items|rejected_rows|(?:drift|skew)_[a-zA-Z0-9_]+"
+)
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*")
 
 
@@ -152,6 +155,7 @@ def validate_config(config: pb.RecommenderConfig) -> None:
     _check_train(config)
     _check_tune(config)
     _check_eval(config)
+    _check_guards(config)
     if not _NAME.fullmatch(config.name):
         raise _error(
             "name", config.name, "letters, digits, '-', '_' and '.', a letter first"
@@ -931,6 +935,31 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
                 "a lower_bound or upper_bound: without one a first run lets every "
                 "model through",
             )
+
+
+def _check_guards(config: pb.RecommenderConfig) -> None:
+    for index, guard in enumerate(config.retrain.guards):
+        path = f"retrain.guards.{index}"
+        if not _GUARDED.fullmatch(guard.measure):
+            raise _error(
+                f"{path}.measure",
+                guard.measure,
+                "row_count_ratio, unknown_items, rejected_rows, drift_<field> or "
+                "skew_<field>",
+            )
+        bounds = [b for b in ("lower_bound", "upper_bound") if guard.HasField(b)]
+        if not bounds:
+            raise _error(path, guard.measure, "a lower_bound or an upper_bound")
+        if len(bounds) == 2 and guard.lower_bound > guard.upper_bound:
+            raise _error(
+                f"{path}.lower_bound",
+                guard.lower_bound,
+                f"at most its upper_bound, {guard.upper_bound:g}",
+            )
+        for bound in bounds:
+            value = getattr(guard, bound)
+            if not math.isfinite(value) or value < 0:
+                raise _error(f"{path}.{bound}", value, "a number of at least 0")
 
 
 def _check_device_bound(

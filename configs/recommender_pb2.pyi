@@ -137,6 +137,23 @@ class DerivedField(_message.Message):
     from_field: str
     def __init__(self, field: _Optional[str] = ..., derivation: _Optional[_Union[Derivation, str]] = ..., from_field: _Optional[str] = ...) -> None: ...
 
+class DriftGuard(_message.Message):
+    __slots__ = ["action", "lower_bound", "measure", "upper_bound"]
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = []
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    SKIP: DriftGuard.Action
+    STOP: DriftGuard.Action
+    UPPER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    WARN: DriftGuard.Action
+    action: DriftGuard.Action
+    lower_bound: float
+    measure: str
+    upper_bound: float
+    def __init__(self, measure: _Optional[str] = ..., lower_bound: _Optional[float] = ..., upper_bound: _Optional[float] = ..., action: _Optional[_Union[DriftGuard.Action, str]] = ...) -> None: ...
+
 class EvalConfig(_message.Message):
     __slots__ = ["bounds", "eval_top_k", "slice_features"]
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -332,13 +349,14 @@ class PushConfig(_message.Message):
     def __init__(self, push_destination: _Optional[str] = ..., quantization: _Optional[_Iterable[_Union[Quantization, str]]] = ..., conversion_timeout_seconds: _Optional[int] = ..., keep_versions: _Optional[int] = ...) -> None: ...
 
 class RecommenderConfig(_message.Message):
-    __slots__ = ["data", "eval", "input", "model", "name", "push", "train", "tune"]
+    __slots__ = ["data", "eval", "input", "model", "name", "push", "retrain", "train", "tune"]
     DATA_FIELD_NUMBER: _ClassVar[int]
     EVAL_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
+    RETRAIN_FIELD_NUMBER: _ClassVar[int]
     TRAIN_FIELD_NUMBER: _ClassVar[int]
     TUNE_FIELD_NUMBER: _ClassVar[int]
     data: DataConfig
@@ -347,12 +365,25 @@ class RecommenderConfig(_message.Message):
     model: ModelConfig
     name: str
     push: PushConfig
+    retrain: RetrainConfig
     train: TrainConfig
     tune: TuneConfig
-    def __init__(self, input: _Optional[_Union[InputConfig, _Mapping]] = ..., data: _Optional[_Union[DataConfig, _Mapping]] = ..., model: _Optional[_Union[ModelConfig, _Mapping]] = ..., train: _Optional[_Union[TrainConfig, _Mapping]] = ..., eval: _Optional[_Union[EvalConfig, _Mapping]] = ..., push: _Optional[_Union[PushConfig, _Mapping]] = ..., tune: _Optional[_Union[TuneConfig, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+    def __init__(self, input: _Optional[_Union[InputConfig, _Mapping]] = ..., data: _Optional[_Union[DataConfig, _Mapping]] = ..., model: _Optional[_Union[ModelConfig, _Mapping]] = ..., train: _Optional[_Union[TrainConfig, _Mapping]] = ..., eval: _Optional[_Union[EvalConfig, _Mapping]] = ..., push: _Optional[_Union[PushConfig, _Mapping]] = ..., tune: _Optional[_Union[TuneConfig, _Mapping]] = ..., retrain: _Optional[_Union[RetrainConfig, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class RetrainConfig(_message.Message):
+    __slots__ = ["guard_spans", "guards", "keep_days", "keep_runs"]
+    GUARDS_FIELD_NUMBER: _ClassVar[int]
+    GUARD_SPANS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_DAYS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_RUNS_FIELD_NUMBER: _ClassVar[int]
+    guard_spans: int
+    guards: _containers.RepeatedCompositeFieldContainer[DriftGuard]
+    keep_days: int
+    keep_runs: int
+    def __init__(self, guards: _Optional[_Iterable[_Union[DriftGuard, _Mapping]]] = ..., keep_runs: _Optional[int] = ..., keep_days: _Optional[int] = ..., guard_spans: _Optional[int] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "label_smoothing", "learning_rate", "learning_rate_schedule", "leave_out_seen", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "num_sampled_negatives", "optimizer", "seed", "shuffle_ties", "steps_per_epoch", "targets", "value_loss_weight", "weight_decay"]
+    __slots__ = ["batch_size", "checkpoint_path", "early_stopping_patience", "gradient_clip_norm", "label_smoothing", "learning_rate", "learning_rate_schedule", "leave_out_seen", "loss", "max_checkpoints", "max_in_memory_bytes", "num_epochs", "num_eval_steps", "num_sampled_negatives", "optimizer", "seed", "shuffle_ties", "steps_per_epoch", "targets", "value_loss_weight", "warm_start", "weight_decay"]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_PATH_FIELD_NUMBER: _ClassVar[int]
     EARLY_STOPPING_PATIENCE_FIELD_NUMBER: _ClassVar[int]
@@ -373,6 +404,7 @@ class TrainConfig(_message.Message):
     STEPS_PER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     VALUE_LOSS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WARM_START_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_DECAY_FIELD_NUMBER: _ClassVar[int]
     batch_size: int
     checkpoint_path: str
@@ -394,8 +426,9 @@ class TrainConfig(_message.Message):
     steps_per_epoch: int
     targets: Targets
     value_loss_weight: float
+    warm_start: bool
     weight_decay: float
-    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ..., targets: _Optional[_Union[Targets, str]] = ..., leave_out_seen: bool = ..., label_smoothing: _Optional[float] = ..., num_sampled_negatives: _Optional[int] = ..., weight_decay: _Optional[float] = ..., value_loss_weight: _Optional[float] = ..., shuffle_ties: bool = ...) -> None: ...
+    def __init__(self, batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_schedule: _Optional[_Union[LearningRateSchedule, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., loss: _Optional[_Union[Loss, str]] = ..., steps_per_epoch: _Optional[int] = ..., num_epochs: _Optional[int] = ..., num_eval_steps: _Optional[int] = ..., gradient_clip_norm: _Optional[float] = ..., early_stopping_patience: _Optional[int] = ..., seed: _Optional[int] = ..., checkpoint_path: _Optional[str] = ..., max_checkpoints: _Optional[int] = ..., max_in_memory_bytes: _Optional[int] = ..., targets: _Optional[_Union[Targets, str]] = ..., leave_out_seen: bool = ..., label_smoothing: _Optional[float] = ..., num_sampled_negatives: _Optional[int] = ..., weight_decay: _Optional[float] = ..., value_loss_weight: _Optional[float] = ..., shuffle_ties: bool = ..., warm_start: bool = ...) -> None: ...
 
 class TuneConfig(_message.Message):
     __slots__ = ["fields", "num_trials", "seed", "strategy"]

@@ -13,30 +13,24 @@ from pipeline.device_commands import inspect_bundle, recommend
 from pipeline.experiment.command import experiment
 from pipeline.graph_command import graph
 from pipeline.kubeflow_commands import kubeflow
-from pipeline.options import CONFIG, SET, VERBOSE
+from pipeline.options import (
+    BEAM_OPTIONS,
+    CONFIG,
+    DATA,
+    OUTPUT,
+    PUSH_DESTINATION,
+    SET,
+    SPAN,
+    VERBOSE,
+    beam_args,
+    with_span,
+)
 from pipeline.paths import expect_file, expect_folder, expect_new, expect_writable
 from pipeline.quiet import quiet
+from pipeline.retraining.commands import retrain, schedule, show_status
 from pipeline.version_commands import rollback, versions
 
 NOT_BLESSED_EXIT_CODE = 3
-
-DATA = click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder of the activities, items and users.",
-)
-SPAN = click.option(
-    "--span",
-    metavar="N|DATE|latest",
-    help="The newest span to read; overrides data.span.",
-)
-BEAM_OPTIONS = click.option(
-    "--beam-options",
-    type=click.Path(path_type=Path),
-    help="A file of Beam options, e.g. configs/beam/flink.txt, for another runner than "
-    "the one in memory.",
-)
 
 
 class _Group(click.Group):
@@ -82,16 +76,8 @@ def main() -> None:
 @CONFIG
 @DATA
 @SET
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder of the artifacts.  [default: runs/<name of the configuration>]",
-)
-@click.option(
-    "--push-destination",
-    help="Folder of the pushed versions; overrides push.push_destination.  "
-    "[default: <output>/push]",
-)
+@OUTPUT
+@PUSH_DESTINATION
 @SPAN
 @BEAM_OPTIONS
 @click.option("--no-cache", is_flag=True, help="Runs every component again.")
@@ -122,7 +108,7 @@ def run(
     """
     from configs.loader import load_config
 
-    config = load_config(config_path, _with_span(overrides, span))
+    config = load_config(config_path, with_span(overrides, span))
     expect_folder(data)
     output = output or Path("runs") / config.name
     expect_writable(output)
@@ -132,21 +118,24 @@ def run(
 
     # TFX takes its time to start: what is wrong with the data is told before.
     fingerprint = data_fingerprint(config, str(data))
-    beam_args = _beam_args(beam_options)
+    options = beam_args(beam_options)
     click.echo("Starting TFX ...")
+    from components.lock import locked
     from pipeline import local_runner, summary
     from pipeline.tuned import write_tuned_config
 
-    finished = local_runner.run(
-        config,
-        data,
-        output,
-        destination or str(output / "push"),
-        fingerprint,
-        click.echo,
-        enable_cache=not no_cache,
-        beam_pipeline_args=beam_args or local_runner.BEAM_PIPELINE_ARGS,
-    )
+    output.mkdir(parents=True, exist_ok=True)
+    with locked(str(output), "output"):
+        finished = local_runner.run(
+            config,
+            data,
+            output,
+            destination or str(output / "push"),
+            fingerprint,
+            click.echo,
+            enable_cache=not no_cache,
+            beam_pipeline_args=options or local_runner.BEAM_PIPELINE_ARGS,
+        )
     result = summary.summarize(config, finished)
     click.echo("\n".join(["", *result.lines]))
     if config.tune.num_trials:
@@ -190,14 +179,14 @@ def examples(
     """
     from configs.loader import load_config
 
-    config = load_config(config_path, _with_span(overrides, span))
+    config = load_config(config_path, with_span(overrides, span))
     expect_folder(data)
     expect_new(output)
     _prepare(verbose)
     from pipeline import steps
 
-    beam_args = _beam_args(beam_options)
-    for line in steps.make_examples(config, data, output, beam_args):
+    options = beam_args(beam_options)
+    for line in steps.make_examples(config, data, output, options):
         click.echo(line)
 
 
@@ -346,6 +335,9 @@ def validate_config(
 
 
 main.add_command(recommend)
+main.add_command(retrain)
+main.add_command(schedule)
+main.add_command(show_status)
 main.add_command(versions)
 main.add_command(rollback)
 main.add_command(inspect_bundle)
@@ -358,21 +350,6 @@ main.add_command(kubeflow)
 def _prepare(verbose: bool) -> None:
     if not verbose:
         click.get_current_context().with_resource(quiet())
-
-
-def _with_span(overrides: tuple[str, ...], span: str | None) -> tuple[str, ...]:
-    return overrides if span is None else (*overrides, f"data.span={span}")
-
-
-def _beam_args(path: Path | None) -> tuple[str, ...] | None:
-    """Options for Beam from a file; None where the runner's own are meant."""
-    if path is None:
-        return None
-    from components.timeline_example_gen.generate import WORKER_IMAGE
-    from pipeline.beam_options import read_beam_options
-
-    # Of two images the last one counts.
-    return WORKER_IMAGE, *read_beam_options(path)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from components.transform.vocabularies import check_given
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pipeline.mistakes import user_error
+from pipeline.paths import ARTIFACTS, METADATA
 from pipeline.pipeline import Binding, create_pipeline
 from pipeline.progress import CACHED, COMPLETE, NodeRun, Progress
 from pipeline.source_revision import source_revision
@@ -76,7 +77,7 @@ def run(
     check_given(config)
     check_writable(push_destination)
     output.mkdir(parents=True, exist_ok=True)
-    database, artifacts_folder = output / "metadata.sqlite", output / "artifacts"
+    database, artifacts_folder = output / METADATA, output / ARTIFACTS
     if database.exists() and not artifacts_folder.is_dir():
         raise UserError(
             f"{output}: has {database.name} but no {artifacts_folder.name}/, which it "

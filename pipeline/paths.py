@@ -1,4 +1,4 @@
-"""Checks of the folders and files that a command is given."""
+"""Names in an output folder, and checks of what a command is given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from configs.errors import UserError
+
+METADATA, ARTIFACTS = "metadata.sqlite", "artifacts"
 
 
 def expect_folder(path: Path) -> None:

@@ -103,12 +103,21 @@ def create_pipeline(
     )
     # Anomalies stop the run here, not beside the training.
     transform.add_upstream_node(example_validator)
+    current_model = CurrentModel(
+        push_destination=binding.push_destination,
+        current_digest=binding.current_digest,
+        code_digest=code_digest("components.current_model"),
+    )
     tuner = _tuner(config, transform, schema_gen) if config.tune.num_trials else None
     trainer = tfx.components.Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
         hyperparameters=tuner and tuner.outputs["best_hyperparameters"],
+        # Only then: every push would have it trained anew.
+        base_model=current_model.outputs["training"]
+        if config.train.warm_start
+        else None,
         run_fn=RUN_FN,
         train_args=tfx.proto.TrainArgs(splits=["train"]),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
@@ -118,11 +127,6 @@ def create_pipeline(
             ),
             "code_digest": code_digest("components.trainer", "components.transform"),
         },
-    )
-    current_model = CurrentModel(
-        push_destination=binding.push_destination,
-        current_digest=binding.current_digest,
-        code_digest=code_digest("components.current_model"),
     )
     evaluator = _evaluator(
         config,
@@ -142,9 +146,9 @@ def create_pipeline(
             schema_gen,
             example_validator,
             transform,
+            current_model,
             *([tuner] if tuner else []),
             trainer,
-            current_model,
             evaluator,
             *_convert_gate_and_push(
                 config,

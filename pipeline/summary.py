@@ -30,11 +30,13 @@ from components.tflite_pusher.executor import (
     NOT_BLESSED,
     OUTCOME,
     PATH,
+    PUSHED,
     ROLLED_BACK,
     UNCHANGED,
     VERSION,
 )
 from components.tflite_pusher.push import BUNDLE
+from components.tflite_pusher.versions import hit_rate
 from components.timeline_example_gen.report_text import report_lines
 from configs import features
 from configs import recommender_pb2 as pb
@@ -58,11 +60,24 @@ class Summary:
 
     Attributes:
       lines: for the terminal.
-      is_current: whether the model is the pushed version that is current.
+      outcome: the pusher's, e.g. `components.tflite_pusher.executor.PUSHED`.
+      version: that the outcome is about; None of a model that was not blessed.
+      metric: the hit rate that `pocketrec versions` shows, e.g. ``hr_10_test``.
+      value: of the model that was made; None if the gates have no hit rate.
+      reason: why it is not pushed; empty if it is.
     """
 
     lines: list[str]
-    is_current: bool
+    outcome: str
+    version: int | None
+    metric: str
+    value: float | None
+    reason: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the model is the pushed version that is current."""
+        return self.outcome in (PUSHED, UNCHANGED)
 
 
 def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
@@ -91,22 +106,25 @@ def summarize(config: pb.RecommenderConfig, run: Run) -> Summary:
         *_variants(variants),
         *_model(bundle),
     ]
+    metric, value = hit_rate(verdicts[-1].as_dicts())
+    version = None if outcome == NOT_BLESSED else int(pushed[VERSION].int_value)
+    reason = ""
     if outcome == NOT_BLESSED:
+        reason = "; ".join(v.summary() for v in verdicts if not v.blessed)
         lines.append("Pushed: nothing, the current version stays")
-        return Summary(lines, is_current=False)
-    if outcome == ROLLED_BACK:
-        version = pushed[VERSION].int_value
+    elif outcome == ROLLED_BACK:
+        reason = f"this is version {version}, which was rolled back"
         lines.append(
-            f"Pushed: nothing: this is version {version}, which was rolled back "
-            f"(pocketrec rollback --to {version} makes it current again)"
+            f"Pushed: nothing: {reason} (pocketrec rollback --to {version} makes it "
+            "current again)"
         )
-        return Summary(lines, is_current=False)
-    path = pushed[PATH].string_value
-    note = ", unchanged since an earlier run" if outcome == UNCHANGED else ""
-    lines.append(f"Pushed: {path}{note}")
-    history = sample_history(config, run)
-    lines += ["", *_recommendations(Path(path) / BUNDLE, history)]
-    return Summary(lines, is_current=True)
+    else:
+        path = pushed[PATH].string_value
+        note = ", unchanged since an earlier run" if outcome == UNCHANGED else ""
+        lines.append(f"Pushed: {path}{note}")
+        history = sample_history(config, run)
+        lines += ["", *_recommendations(Path(path) / BUNDLE, history)]
+    return Summary(lines, outcome, version, metric, value, reason)
 
 
 def _vocabularies(bundle: Path) -> Iterator[str]:

@@ -21,6 +21,7 @@ class CurrentModelSpec(types.ComponentSpec):
     OUTPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "tflite_model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "training": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
 
@@ -28,7 +29,8 @@ class CurrentModelSpec(types.ComponentSpec):
 class CurrentModel(base_component.BaseComponent):
     """Finds the models that ``CURRENT`` points to.
 
-    Outputs ``model`` (the SavedModel), ``tflite_model`` (the bundle) and ``examples``
+    Outputs ``model`` (the SavedModel), ``tflite_model`` (the bundle), ``training``
+    (what a warm start needs, see `components.trainer.warm_start`) and ``examples``
     (those of test that it was judged by). The artifacts always exist; where nothing is
     pushed yet they are empty.
 
@@ -56,6 +58,7 @@ class CurrentModel(base_component.BaseComponent):
                 code_digest=code_digest,
                 model=types.Channel(type=standard_artifacts.Model),
                 tflite_model=types.Channel(type=standard_artifacts.Model),
+                training=types.Channel(type=standard_artifacts.Model),
                 examples=types.Channel(type=standard_artifacts.Examples),
             )
         )

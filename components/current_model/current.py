@@ -17,6 +17,11 @@ BUNDLE = "bundle"
 SAVED_MODEL = os.path.join("training", "saved_model")
 TEST_SPLIT = "Split-test"
 EXAMPLES = os.path.join("training", "examples", TEST_SPLIT)
+TRAINING_CONFIG = os.path.join("training", "config.pbtxt")
+TRANSFORM = os.path.join("training", "transform")
+BEST_CHECKPOINT = os.path.join(
+    *("training", "model_run", "checkpoints", "*-best.weights.h5")
+)
 SAVED_MODEL_FILE = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
 
@@ -98,6 +103,26 @@ def stored_examples(push_destination: str) -> str | None:
         return None
     folder = os.path.join(version_dir(push_destination, version), EXAMPLES)
     return folder if fileio.isdir(folder) else None
+
+
+def current_training(push_destination: str) -> tuple[str, str, str] | None:
+    """What a warm start needs of the current version.
+
+    Returns:
+      Paths of its configuration, its checkpoint and the folder of its transform graph;
+      None where nothing is pushed, or a part was not kept: ``train.checkpoint_path``
+      puts checkpoints elsewhere.
+    """
+    version = current_version(push_destination)
+    if version is None:
+        return None
+    folder = version_dir(push_destination, version)
+    config = os.path.join(folder, TRAINING_CONFIG)
+    graph = os.path.join(folder, TRANSFORM)
+    checkpoints = fileio.glob(os.path.join(folder, BEST_CHECKPOINT))
+    if len(checkpoints) != 1 or not fileio.exists(config) or not fileio.isdir(graph):
+        return None
+    return config, str(checkpoints[0]), graph
 
 
 def version_dir(push_destination: str, version: int) -> str:

@@ -12,6 +12,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.current_model import current
+from components.trainer import names
 from configs.errors import UserError
 
 
@@ -37,7 +38,8 @@ class Executor(base_executor.BaseExecutor):
             for key in ("model", "tflite_model")
         ]
         examples = artifact_utils.get_single_uri(output_dict["examples"])
-        for uri in (*outputs, examples):
+        training = artifact_utils.get_single_uri(output_dict["training"])
+        for uri in (*outputs, training, examples):
             fileio.makedirs(uri)
         models = current.current_models(destination)
         if models is None:
@@ -47,3 +49,10 @@ class Executor(base_executor.BaseExecutor):
         stored = current.stored_examples(destination)
         if stored is not None:
             io_utils.copy_dir(stored, os.path.join(examples, current.TEST_SPLIT))
+        kept = current.current_training(destination)
+        if kept is not None:
+            config, checkpoint, graph = kept
+            folder = path_utils.serving_model_dir(training)
+            io_utils.copy_file(config, os.path.join(folder, names.BASE_CONFIG))
+            io_utils.copy_file(checkpoint, os.path.join(folder, names.BASE_WEIGHTS))
+            io_utils.copy_dir(graph, os.path.join(folder, names.BASE_TRANSFORM))

@@ -18,10 +18,10 @@ from tfx.utils import io_utils, path_utils
 from components.current_model.current import version_dir
 from components.evaluator.variants import Variant, Variants, read_variants
 from components.evaluator.verdict import read_verdict
+from components.lock import locked
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.variants import variant_uri
 from components.tflite_pusher import model_card, push
-from components.tflite_pusher.lock import locked
 from components.trainer.trainer import DEVICE_MODEL
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -66,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
             check_gated(bundle, variants.chosen)
             destination = exec_properties["push_destination"]
             fileio.makedirs(destination)
-            with locked(destination):
+            with locked(destination, push.DESTINATION):
                 outcome, version = self._push(
                     bundle, variants, input_dict, exec_properties
                 )

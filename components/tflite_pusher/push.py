@@ -8,7 +8,7 @@ Layout of the destination::
     log/000001.json       who was replaced by what
 
 Readers follow ``CURRENT``, which is written last, so they see the old version whole or
-the new one whole. Who changes anything holds the lock of `lock.locked`.
+the new one whole. Who changes anything holds the lock of `components.lock`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ BUNDLE = "bundle"
 TRAINING = "training"
 CURRENT = "CURRENT"
 MODEL_CARD = "model_card.md"
+# What messages call it.
+DESTINATION = "push destination"
 
 _REMOVED = ".removed-"
 _BLOCK = 2**20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from components.current_model.current import current_version
+from components.lock import locked
 from components.tflite_pusher import push, push_log
-from components.tflite_pusher.lock import locked
 from configs.errors import UserError
 
 
@@ -26,7 +26,7 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
     """
     if current_version(destination) is None:
         raise UserError(f"push destination {destination}: nothing is pushed there")
-    with locked(destination):
+    with locked(destination, push.DESTINATION):
         current = current_version(destination)
         if current is None:
             raise UserError(f"push destination {destination}: CURRENT was removed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +117,7 @@ def _version(
     manifest = push.manifest_of(destination, number) if is_there else None
     if manifest is None:
         return Version(number, pushed, "", "", None, None, status)
-    metric, value = _hit_rate(manifest)
+    metric, value = hit_rate(manifest.get("gates", {}).get("tflite", ()))
     return Version(
         number,
         pushed,
@@ -129,9 +129,16 @@ def _version(
     )
 
 
-def _hit_rate(manifest: Mapping[str, Any]) -> tuple[str, float | None]:
-    """HR@10, or the hit rate at the largest K."""
-    rows = manifests.by_metric(manifest.get("gates", {}).get("tflite", ()))
+def hit_rate(gate: Iterable[Mapping[str, Any]]) -> tuple[str, float | None]:
+    """HR@10, or the hit rate at the largest K.
+
+    Args:
+      gate: rows of a gate, as a manifest holds them.
+
+    Returns:
+      Its name and value; the empty text and None where there is no hit rate.
+    """
+    rows = manifests.by_metric(gate)
     rates = {name: row["value"] for name, row in rows.items() if name[:3] == "hr_"}
     name = "hr_10_test" if "hr_10_test" in rates else max(rates, key=_k, default="")
     return name, rates.get(name)

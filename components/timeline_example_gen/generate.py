@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.timeline_example_gen import checks, shards, splits, storage
 from components.timeline_example_gen import report as reports
-from components.timeline_example_gen.columns import plan_columns
+from components.timeline_example_gen.columns import Plan, plan_columns
 from components.timeline_example_gen.example_encoder import encode_examples
 from components.timeline_example_gen.examples import catalogue_columns
 from components.timeline_example_gen.lookups import Lookup, make_lookup
@@ -157,17 +157,9 @@ def _generate(
             "than those of eval and test",
             pb.Split.Name(data.split),
         )
-    own = {f.name: plan.type_of(f) for f in source.fields if _is_read(f)}
     reader = _ReadFile(
         source=source,
-        types=ActivityTypes(
-            item=plan.item_type,
-            whole_values=any(
-                plan.type_of(f) == pb.INT for f in plan.fields(Role.VALUE)
-            ),
-            fields=own,
-            activity_types=tuple(data.activity_types),
-        ),
+        types=activity_types(config, plan, source),
         min_rating=data.min_rating if data.HasField("min_rating") else None,
         num_shards=task.num_shards,
         work=work,
@@ -219,6 +211,18 @@ def _generate(
         items=merged,
         catalogue=catalogue,
         cuts=outcomes[0][1],
+    )
+
+
+def activity_types(
+    config: pb.RecommenderConfig, plan: Plan, source: Source
+) -> ActivityTypes:
+    """How the columns of activities are read."""
+    return ActivityTypes(
+        item=plan.item_type,
+        whole_values=any(plan.type_of(f) == pb.INT for f in plan.fields(Role.VALUE)),
+        fields={f.name: plan.type_of(f) for f in source.fields if _is_read(f)},
+        activity_types=tuple(config.data.activity_types),
     )
 
 

@@ -175,7 +175,7 @@ def select(
       patterns: of the activities' files, each with files in every span.
       names: that there are; others are not looked at.
       span: a number, a date such as 2024-03-01, or ``latest``.
-      size: how many spans.
+      size: how many spans; fewer where the first of all comes after that.
 
     Raises:
       UserError: if a span of the window is missing, naming those that exist.
@@ -203,7 +203,9 @@ def select(
         versions[number] = max(version, versions.get(number, version))
     existing = sorted(versions)
     newest = existing[-1] if span == LATEST else number_of(span)
-    wanted = range(newest - size + 1, newest + 1)
+    # Where the data has only begun, a window is as long as the data.
+    first = min(newest, max(newest - size + 1, existing[0]))
+    wanted = range(first, newest + 1)
     for number in reversed(wanted):
         if number not in versions:
             what = f"span {span_text(number, dated)} does not exist"

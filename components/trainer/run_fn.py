@@ -21,7 +21,8 @@ def run_fn(fn_args: Any) -> None:
     Args:
       fn_args: TFX's ``FnArgs``. ``custom_config["config"]`` is the configuration as
         text; the catalogue's examples lie beside those of train.
-        ``hyperparameters`` are the Tuner's, where there is one.
+        ``hyperparameters`` are the Tuner's, where there is one; ``base_model`` is the
+        current version's training, from CurrentModel.
     """
     config = parse_config(fn_args.custom_config["config"])
     if fn_args.hyperparameters:
@@ -35,6 +36,7 @@ def run_fn(fn_args: Any) -> None:
         transform_output=fn_args.transform_output,
         serving_model_dir=fn_args.serving_model_dir,
         model_run_dir=fn_args.model_run_dir,
+        base_model=fn_args.base_model,
     )
 
 

@@ -31,6 +31,7 @@ from components.trainer.training import (
     fit,
     stopping_metric,
 )
+from components.trainer.warm_start import WarmStartError, warm_start
 from configs import features
 from configs import recommender_pb2 as pb
 
@@ -69,6 +70,7 @@ def train_model(
     model_run_dir: str,
     report: Report = print,
     export: bool = True,
+    base_model: str | None = None,
 ) -> TrainingResult:
     """Trains a model and writes its exported forms, checkpoints and logs.
 
@@ -86,6 +88,8 @@ def train_model(
         ``train.checkpoint_path`` says otherwise, the checkpoints are written.
       report: called with a line per epoch, and with warnings.
       export: False leaves out the exported forms; `serving_model_dir` is not used then.
+      base_model: with ``train.warm_start``, the folder of the training to begin from,
+        see `components.trainer.warm_start`.
 
     Raises:
       UserError: if a split is empty, an id has no row in its table, or the loss is no
@@ -103,6 +107,9 @@ def train_model(
 
     keras.utils.set_random_seed(int(config.train.seed) % 2**32)
     model = build_model(config, inputs)
+    warnings = []
+    if config.train.warm_start:
+        warnings = _begin_from(base_model, model, config, inputs, tft_output, report)
     run_folder = Path(model_run_dir)
     folder = config.train.checkpoint_path or run_folder / CHECKPOINTS
     checkpoints = CheckpointFolder(folder, config)
@@ -117,9 +124,10 @@ def train_model(
 
     done = fit(model, config, inputs.candidates, train, evaluation, on_epoch)
     logs.close()
-    warnings = [*_truncation(config, evaluation), *_warnings(done)]
-    for warning in warnings:
+    later = [*_truncation(config, evaluation), *_warnings(done)]
+    for warning in later:
         report(f"warning: {warning}")
+    warnings += later
     _write_history(run_folder / HISTORY, done, warnings)
     if export:
         _export(model, config, inputs, tft_output, serving_model_dir)
@@ -236,6 +244,28 @@ def _export(
     parent = os.path.dirname(os.path.normpath(serving_model_dir))
     device = os.path.join(parent, DEVICE_MODEL)
     exports.export_device_model(model, config, inputs, device)
+
+
+def _begin_from(
+    base_model: str | None,
+    model: RecommendationModel,
+    config: pb.RecommenderConfig,
+    inputs: ModelInputs,
+    tft_output: tft.TFTransformOutput,
+    report: Report,
+) -> list[str]:
+    """Puts earlier weights into a model; returns a warning where there are none."""
+    try:
+        if base_model is None:
+            raise WarmStartError("no checkpoint of a current version")
+        carried = warm_start(model, config, inputs, tft_output, base_model, build_model)
+    # The new weights are as good a beginning, only a slower one.
+    except WarmStartError as error:
+        warning = f"trained from scratch: {error}"
+        report(f"warning: {warning}")
+        return [warning]
+    report(f"warm start: {'; '.join(map(str, carried)) or 'no vocabulary'}")
+    return []
 
 
 def _truncation(config: pb.RecommenderConfig, evaluation: ExampleSet) -> list[str]:

@@ -7,7 +7,6 @@ digest of all that it depends on, which is there as a whole or not at all.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from components.lock import locked
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pipeline.experiment.grid import Grid, cell_name, training_config
@@ -99,7 +99,7 @@ def run_experiment(
       UserError: for bad input, or if another process works in the same folder.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with _alone(output):
+    with locked(str(output), "output"):
         for left in output.glob(f"*/{_PARTIAL}*"):
             shutil.rmtree(left)
         jobs = list(_jobs(grid, work, output))
@@ -240,18 +240,6 @@ def _new(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-@contextlib.contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    with open(output / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"{output}: another process writes here, expected none"
-            ) from error
-        yield
 
 
 def _digest(*parts: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -15,9 +14,9 @@ from tfx.dsl.io import filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 
 from components.current_model.current import current_version
+from components.lock import LOCK, locked
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import push, push_log
-from components.tflite_pusher.lock import LOCK, locked
 from components.tflite_pusher.rollback import rollback
 from components.tflite_pusher.versions import (
     log_lines,
@@ -195,47 +194,6 @@ def test_a_version_without_an_event_is_found_and_kept_in_the_log(
     assert statuses(destination) == {1: "", 2: "", 3: "current"}
 
 
-def test_only_one_process_at_a_time(destination: str) -> None:
-    os.mkdir(destination)
-    with locked(destination):
-        other = multiprocessing.get_context("fork").Process(
-            target=_hold, args=(destination,)
-        )
-        other.start()
-        other.join()
-        assert other.exitcode == 7
-    with locked(destination):
-        pass
-
-
-def _hold(destination: str) -> None:
-    try:
-        with locked(destination):
-            os._exit(0)
-    except UserError as error:
-        os._exit(7 if "another process is changing it" in str(error) else 1)
-
-
-def test_a_destination_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(UserError, match=r"file: cannot be written: Not a directory"),
-        locked(str(tmp_path / "file")),
-    ):
-        pass
-
-
-def test_a_killed_process_lets_go(destination: str) -> None:
-    os.mkdir(destination)
-    pid = os.fork()
-    if not pid:
-        with locked(destination):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(pid, 0)
-    with locked(destination):
-        pass
-
-
 def test_a_disk_that_fills_up_leaves_all_as_it_was(
     destination: str, training: dict[str, str], tmp_path: Path
 ) -> None:
@@ -350,7 +308,7 @@ def test_a_destination_on_another_file_system(
 ) -> None:
     for number in (1, 2, 3):
         source = bundle(tmp_path / f"{number}", b"model %d" % number, version=number)
-        with locked(bucket):
+        with locked(bucket, push.DESTINATION):
             push.push(bucket, number, source, training, keep_versions=2)
     assert rollback(bucket) == (3, 2)
     assert statuses(bucket) == {1: "removed", 2: "current", 3: "rolled back"}

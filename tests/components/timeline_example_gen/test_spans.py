@@ -86,7 +86,7 @@ def test_what_is_no_span(text: str) -> None:
     [
         ("2024-03-01", "999999999", 1, r"span day 999999999 \(999999999\) does not"),
         ("2024-03-01", "9" * 18, 1, "span day 999999999999999999 "),
-        ("0001-01-01", "latest", 2, r"span day -719163 \(-719163\) does not"),
+        ("0001-01-02", "0001-01-01", 2, r"span 0001-01-01 \(-719162\) does not"),
     ],
 )
 def test_days_of_no_calendar(name: str, span: str, size: int, told: str) -> None:
@@ -109,6 +109,9 @@ NAMES = ["1/log.csv", "2/log.csv", "3/log.csv", "3/other.csv", "x/log.csv"]
         ("latest", 1, {3: ("3/log.csv",)}),
         ("latest", 2, {2: ("2/log.csv",), 3: ("3/log.csv",)}),
         ("2", 2, {1: ("1/log.csv",), 2: ("2/log.csv",)}),
+        # There was none before.
+        ("2", 3, {1: ("1/log.csv",), 2: ("2/log.csv",)}),
+        ("1", 100_000, {1: ("1/log.csv",)}),
     ],
 )
 def test_the_window_is_the_span_and_those_before_it(
@@ -124,8 +127,9 @@ def test_the_window_is_the_span_and_those_before_it(
     ("names", "span", "size", "parts"),
     [
         (NAMES, "4", 1, ("span 4 does not exist", "There are 1 to 3")),
-        (NAMES, "2", 3, ("span 0 does not exist", "window of 3 up to 2")),
+        (NAMES, "0", 3, ("span 0 does not exist", "There are 1 to 3")),
         (["1/log.csv", "3/log.csv"], "latest", 2, ("span 2 does", "There are 1, 3")),
+        (["1/log.csv", "3/log.csv"], "latest", 9, ("window of 9 up to 3 needs",)),
         (["log.csv"], "latest", 1, ("no file is named as {SPAN}/log.csv",)),
     ],
 )

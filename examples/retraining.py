@@ -1,0 +1,198 @@
+"""Eight days of a recommender that retrains itself, in some minutes.
+
+``python -m examples.retraining --help`` tells more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from data.daily import cut, read_ratings, shuffled, some_items, write_day
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "configs" / "sample_daily.pbtxt"
+SAMPLE = ROOT / "data" / "sample"
+
+_DAYS = 8
+_SEED = 3
+# Days by their index in the data.
+_POISONED, _NEW_ITEMS, _KILLED, _TWICE = 4, 5, 6, 7
+_NEW_SHARE = 0.3
+_SECONDS = 1200
+
+
+@dataclass
+class Story:
+    """What happens in a folder.
+
+    Attributes:
+      folder: gets ``data/`` (the spans), ``output/`` and ``push/``.
+      codes: how each command has ended, by what it was for.
+      printed: what each has printed.
+      new_items: that there are from the sixth day on.
+    """
+
+    folder: Path
+    codes: dict[str, int] = field(default_factory=dict)
+    printed: dict[str, str] = field(default_factory=dict)
+    new_items: list[int] = field(default_factory=list)
+
+    def arguments(self, command: str, base: Path | None = None) -> list[str]:
+        """A command line of this pipeline, or of its copy in another folder."""
+        base = base or self.folder
+        return [
+            *(sys.executable, "-m", "pipeline.cli", command),
+            *("--config", str(CONFIG), "--data", str(self.folder / "data")),
+            *("--output", str(base / "output")),
+            *("--push-destination", str(base / "push")),
+        ]
+
+    def retrain(self, what: str, *options: str, base: Path | None = None) -> str:
+        """Runs a cycle to its end; returns what it printed."""
+        click.echo(f"\n== {what}")
+        return self._finish(
+            what,
+            subprocess.Popen([*self.arguments("retrain", base), *options], **_PIPED),
+        )
+
+    def _finish(self, what: str, process: subprocess.Popen[str]) -> str:
+        lines = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            click.echo(f"   {line}", nl=False)
+        self.codes[what] = process.wait()
+        self.printed[what] = "".join(lines)
+        click.echo(f"   exit code {self.codes[what]}")
+        return self.printed[what]
+
+    def retrain_and_kill(self, what: str, when: str) -> None:
+        """Starts a cycle and kills it as soon as it prints something."""
+        click.echo(f"\n== {what}")
+        process = subprocess.Popen(self.arguments("retrain"), **_PIPED)
+        assert process.stdout is not None
+        for line in process.stdout:
+            click.echo(f"   {line}", nl=False)
+            if when in line:
+                # Half-way through an epoch or so.
+                time.sleep(3)
+                process.send_signal(signal.SIGKILL)
+        self.codes[what] = process.wait()
+        click.echo(f"   exit code {self.codes[what]}")
+
+    def two_schedulers(self, what: str) -> None:
+        """Starts two at once; ends the one that runs when its cycle is over."""
+        click.echo(f"\n== {what}")
+        command = [*self.arguments("schedule"), "--cron", "* * * * *"]
+        both = [subprocess.Popen(command, **_PIPED) for _ in range(2)]
+        try:
+            deadline = time.monotonic() + _SECONDS
+            before = self.status()["cycles"]
+            while time.monotonic() < deadline:
+                cycles = self.status()["cycles"]
+                if len(cycles) > len(before) and cycles[-1]["ended"]:
+                    break
+                time.sleep(0.5)
+        finally:
+            for process in both:
+                process.terminate()
+        for number, process in enumerate(both, start=1):
+            self._finish(f"{what} {number}", process)
+
+    def show(self, what: str, *arguments: str) -> None:
+        """Runs a short command."""
+        click.echo(f"\n== pocketrec {what}")
+        command = [sys.executable, "-m", "pipeline.cli", what, *arguments]
+        self._finish(what, subprocess.Popen(command, **_PIPED))
+
+    def status(self) -> dict[str, Any]:
+        """The content of ``status.json``."""
+        content: dict[str, Any] = json.loads(
+            (self.folder / "output" / "status.json").read_text()
+        )
+        return content
+
+
+_PIPED: dict[str, Any] = {
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+    "cwd": ROOT,
+}
+
+
+def tell(story: Story) -> None:
+    """Lets the eight days pass.
+
+    Args:
+      story: with an empty folder.
+    """
+    data = story.folder / "data"
+    data.mkdir(parents=True)
+    days = cut(read_ratings(SAMPLE), _DAYS)
+    new = some_items(days[_NEW_ITEMS], _NEW_SHARE, _SEED)
+    story.new_items = new.tolist()
+    for index in range(3):
+        write_day(SAMPLE, data, index, days[index], new)
+        story.retrain(f"day {index + 1}")
+
+    story.retrain("day 4, without data")
+
+    write_day(SAMPLE, data, 3, days[3], new)
+    poisoned = shuffled(days[_POISONED], _SEED)
+    write_day(SAMPLE, data, _POISONED, poisoned, new)
+    story.retrain("day 5, poisoned")
+    write_day(SAMPLE, data, _POISONED, days[_POISONED], new)
+    story.retrain("day 5, as it was")
+
+    write_day(SAMPLE, data, _NEW_ITEMS, days[_NEW_ITEMS])
+    story.retrain("day 6, new items")
+
+    write_day(SAMPLE, data, _KILLED, days[_KILLED])
+    undisturbed = story.folder / "undisturbed"
+    for name in ("output", "push"):
+        shutil.copytree(story.folder / name, undisturbed / name)
+    story.retrain_and_kill("day 7, killed", "Trainer ...")
+    story.retrain("day 7, again")
+    story.retrain("day 7, undisturbed", base=undisturbed)
+
+    write_day(SAMPLE, data, _TWICE, days[_TWICE])
+    story.two_schedulers("day 8, scheduler")
+
+    story.show("status", str(story.folder / "output"))
+    story.show("versions", "--push-destination", str(story.folder / "push"), "--log")
+
+
+@click.command(context_settings={"max_content_width": 88})
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A new folder to keep what is made; else it is removed in the end.",
+)
+def main(out: Path | None) -> None:
+    """Eight days of a pipeline that retrains itself, on the sample data.
+
+    First models, a day without data, a poisoned day that the gate refuses, new items, a
+    process that is killed, two schedulers at once. Takes some ten minutes.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if folder.exists() and any(folder.iterdir()):
+            raise click.ClickException(f"{folder}: is not empty, expected a new folder")
+        tell(Story(folder.resolve()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Retraining: one cycle, its guards, its traces, and the schedule of many."""

@@ -1,0 +1,259 @@
+"""One retraining: look at the newest span, train, gate, push or say why not."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from components.current_model.current import current_version
+from components.lock import LockedError, locked
+from components.tflite_pusher import executor as pusher
+from components.tflite_pusher.push import manifest_of
+from components.timeline_example_gen import spans
+from components.timeline_example_gen.fingerprint import data_fingerprint
+from components.timeline_example_gen.sources import open_source
+from configs import recommender_pb2 as pb
+from configs.errors import UserError
+from configs.loader import config_to_text
+from pipeline import local_runner, summary
+from pipeline.mistakes import user_error
+from pipeline.retraining import guards, housekeeping, status
+from pipeline.retraining.status import Cycle
+
+_OUTCOMES = {
+    pusher.PUSHED: status.PUSHED,
+    pusher.UNCHANGED: status.UNCHANGED,
+    pusher.NOT_BLESSED: status.REFUSED,
+    pusher.ROLLED_BACK: status.REFUSED,
+}
+# What may be gone at the next try: a network, a mounted folder, another process.
+_PASSING = {
+    *(errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE),
+    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
+    errno.ENETRESET,
+}
+_PASSING_IN_TENSORFLOW = (
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+
+
+class StoppedError(UserError):
+    """A guard with the action STOP does not hold."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a cycle is asked for.
+
+    Attributes:
+      config: a valid configuration; `data.span` is the newest span that is wanted.
+      data: folder of the activities, items and users.
+      output: folder of the artifacts, of ML Metadata and of the status.
+      push_destination: folder of the pushed versions.
+      from_scratch: whether training begins with new weights, not with those of the
+        current version.
+      beam_pipeline_args: options for Beam.
+    """
+
+    config: pb.RecommenderConfig
+    data: Path
+    output: Path
+    push_destination: str
+    from_scratch: bool = False
+    beam_pipeline_args: Sequence[str] = local_runner.BEAM_PIPELINE_ARGS
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a cycle will do, as far as it can be told before.
+
+    Attributes:
+      config: of the run.
+      fingerprint: of the data.
+      key: of data and configuration together.
+      span: the newest, for people; empty where the data has no spans.
+      window: all spans that are read, for people.
+      current: the version in use.
+      is_new: whether no cycle has come to a result on this yet.
+      judged: by the guards.
+    """
+
+    config: pb.RecommenderConfig
+    fingerprint: str
+    key: str
+    span: str
+    window: str
+    current: int | None
+    is_new: bool
+    judged: list[guards.Judged]
+
+    def stopped_by(self, action: int) -> str:
+        """The guards that do not hold and ask for this; empty if there are none."""
+        found = [str(one) for one in self.judged if one.action == action]
+        return "; ".join(found)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        if self.span:
+            yield f"Newest span: {self.span}, window: {self.window}"
+        if not self.is_new:
+            yield "Nothing new: the last cycle had the same data and configuration"
+            return
+        if self.config.train.warm_start and self.current is not None:
+            yield f"Training begins with the weights of version {self.current}"
+        else:
+            yield "Training begins from scratch"
+        if self.judged:
+            yield from guards.guard_lines(self.judged)
+
+
+def look(request: Request) -> Outlook:
+    """Looks at the data, the last cycles and the current version; changes nothing.
+
+    Raises:
+      UserError: if the data cannot be read as configured, or a span is missing.
+    """
+    config = pb.RecommenderConfig()
+    config.CopyFrom(request.config)
+    config.train.warm_start = not request.from_scratch
+    data = str(request.data)
+    window = open_source(config, data).window
+    fingerprint = data_fingerprint(config, data)
+    key = hashlib.sha256(f"{fingerprint}\n{config_to_text(config)}".encode())
+    span = spans.span_text(window.newest, window.dated) if window else ""
+    current = current_version(request.push_destination)
+    is_new = _is_new(request, key.hexdigest(), window)
+    return Outlook(
+        config=config,
+        fingerprint=fingerprint,
+        key=key.hexdigest(),
+        span=span,
+        window=spans.ranges_text(window.spans, window.dated) if window else "",
+        current=current,
+        is_new=is_new,
+        judged=guards.judge(config, data) if is_new and config.retrain.guards else [],
+    )
+
+
+def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
+    done = status.read(request.output).done
+    if done is not None:
+        return done.key != key
+    # Where the status was lost, the current version tells what it was made from.
+    current = current_version(request.push_destination)
+    manifest = current and manifest_of(request.push_destination, current)
+    if not manifest or window is None:
+        return True
+    return bool(manifest["data"].get("spans") != list(window.spans))
+
+
+def retrain(request: Request, echo: Callable[[str], None]) -> Cycle:
+    """Runs a cycle, and writes down how it went.
+
+    Args:
+      request: what is wanted.
+      echo: receives lines for the terminal.
+
+    Returns:
+      The cycle as it stands in the status.
+
+    Raises:
+      LockedError: if another process is at work in the output folder.
+      UserError: for bad input, or if a guard stops it.
+    """
+    output = request.output
+    output.mkdir(parents=True, exist_ok=True)
+    with locked(str(output), "output"):
+        cycle = Cycle(status.now(), status.RUNNING, process=os.getpid())
+        status.begin(output, cycle)
+        try:
+            outlook = look(request)
+            cycle = dataclasses.replace(cycle, span=outlook.span, key=outlook.key)
+            ended = _run(request, outlook, cycle, echo)
+        # Interrupts too: the status tells how each cycle has ended.
+        except BaseException as error:
+            status.end(output, _failed(cycle, error))
+            raise
+        status.end(output, ended)
+        for line in housekeeping.prune(
+            output,
+            keep_runs=int(request.config.retrain.keep_runs),
+            keep_days=int(request.config.retrain.keep_days),
+        ):
+            echo(line)
+    return ended
+
+
+def _run(
+    request: Request, outlook: Outlook, cycle: Cycle, echo: Callable[[str], None]
+) -> Cycle:
+    for line in outlook.lines():
+        echo(line)
+    if not outlook.is_new:
+        return dataclasses.replace(
+            cycle, outcome=status.NOTHING_NEW, ended=status.now()
+        )
+    if why := outlook.stopped_by(pb.DriftGuard.STOP):
+        raise StoppedError(f"{request.data}: stopped before training: {why}")
+    if why := outlook.stopped_by(pb.DriftGuard.SKIP):
+        return dataclasses.replace(
+            cycle, outcome=status.SKIPPED, ended=status.now(), message=why
+        )
+    finished = local_runner.run(
+        outlook.config,
+        request.data,
+        request.output,
+        request.push_destination,
+        outlook.fingerprint,
+        echo,
+        beam_pipeline_args=request.beam_pipeline_args,
+    )
+    result = summary.summarize(outlook.config, finished)
+    for line in ("", *result.lines):
+        echo(line)
+    return dataclasses.replace(
+        cycle,
+        outcome=_OUTCOMES[result.outcome],
+        ended=status.now(),
+        version=result.version if result.outcome == pusher.PUSHED else None,
+        metric=result.metric,
+        value=result.value,
+        message=result.reason or outlook.stopped_by(pb.DriftGuard.WARN),
+    )
+
+
+def _failed(cycle: Cycle, error: BaseException) -> Cycle:
+    interrupted = isinstance(error, (SystemExit, KeyboardInterrupt))
+    mistake = user_error(error)
+    text = str(mistake) if mistake else f"{type(error).__name__}: {error}"
+    return dataclasses.replace(
+        cycle,
+        outcome=status.INTERRUPTED if interrupted else status.FAILED,
+        ended=status.now(),
+        message=" ".join(text.split())[:500],
+    )
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the same may well go through at another time.
+
+    Args:
+      error: an exception; what caused it counts too.
+    """
+    while error is not None:
+        if isinstance(error, (LockedError, *_PASSING_IN_TENSORFLOW)):
+            return True
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

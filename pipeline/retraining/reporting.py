@@ -1,0 +1,144 @@
+"""Tells others how cycles end: JSON lines, a webhook, metrics for Prometheus."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import logging.handlers
+from pathlib import Path
+from typing import Any
+
+import click
+import prometheus_client
+import requests
+
+from pipeline.retraining import status
+from pipeline.retraining.status import Cycle, Status
+
+LOG_FILE = "log.jsonl"
+_LOG_BYTES = 5_000_000
+_LOG_FILES = 3
+_WEBHOOK_SECONDS = 10
+# What somebody may have to look into.
+ALARMING = (status.REFUSED, status.FAILED, status.KILLED, status.INTERRUPTED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """Where cycles are reported to.
+
+    Attributes:
+      name: of the pipeline.
+      output: its output folder; the log is there.
+      webhook: an address; None: nobody is told.
+      metrics_file: for Prometheus; None: there is none.
+    """
+
+    name: str
+    output: Path
+    webhook: str | None = None
+    metrics_file: Path | None = None
+
+
+def report(channels: Channels, cycle: Cycle) -> None:
+    """Reports how a cycle has ended; what cannot be reached is told in the log.
+
+    Args:
+      channels: where to.
+      cycle: that has ended.
+    """
+    event = {"event": "cycle", "pipeline": channels.name, **_told(cycle)}
+    log(channels, event)
+    if channels.webhook and cycle.outcome in ALARMING:
+        try:
+            answer = requests.post(
+                channels.webhook, json=event, timeout=_WEBHOOK_SECONDS
+            )
+            answer.raise_for_status()
+        # A cycle is not worth less because nobody could be told of it.
+        except requests.RequestException as error:
+            what = f"{channels.webhook}: {error}"
+            log(channels, {"event": "webhook failed", "message": what})
+    if channels.metrics_file is not None:
+        write_metrics(
+            channels.name, status.read(channels.output), channels.metrics_file
+        )
+
+
+def log(channels: Channels, event: dict[str, Any]) -> None:
+    """Adds a line to the log, and shows it; three files of 5 MB are kept."""
+    channels.output.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        channels.output / LOG_FILE,
+        maxBytes=_LOG_BYTES,
+        backupCount=_LOG_FILES - 1,
+        encoding="utf-8",
+    )
+    line = json.dumps({"time": status.now(), **event}, ensure_ascii=False)
+    with_level = logging.makeLogRecord({"msg": "%s", "args": (line,)})
+    handler.emit(with_level)
+    handler.close()
+    click.echo(line, err=True)
+
+
+def write_metrics(name: str, found: Status, path: Path) -> None:
+    """Writes what Prometheus may alarm by: when, how and with what cycles ended.
+
+    Args:
+      name: of the pipeline, which every metric is labelled with.
+      found: the status.
+      path: of the file, which is replaced at once.
+    """
+    registry = prometheus_client.CollectorRegistry()
+
+    def gauge(suffix: str, what: str, value: float, **labels: str) -> None:
+        metric = gauges.get(suffix)
+        if metric is None:
+            metric = prometheus_client.Gauge(
+                f"pocketrec_{suffix}", what, ["pipeline", *labels], registry=registry
+            )
+            gauges[suffix] = metric
+        metric.labels(pipeline=name, **labels).set(value)
+
+    gauges: dict[str, prometheus_client.Gauge] = {}
+    for outcome, number in found.totals.items():
+        gauge("cycles", "Cycles so far, by outcome.", number, outcome=outcome)
+    ended = [cycle for cycle in found.cycles if cycle.ended]
+    if ended:
+        last = ended[-1]
+        gauge(
+            "last_cycle_timestamp_seconds",
+            "When the last cycle ended.",
+            status.seconds(last.ended),
+        )
+        gauge(
+            "last_cycle_duration_seconds",
+            "How long it took.",
+            status.seconds(last.ended) - status.seconds(last.started),
+        )
+        gauge(
+            "last_cycle_failed",
+            "1 if it failed or its model was refused.",
+            last.outcome in ALARMING,
+        )
+    pushed = [cycle for cycle in ended if cycle.outcome == status.PUSHED]
+    if pushed:
+        last = pushed[-1]
+        gauge(
+            "last_push_timestamp_seconds",
+            "When the last model was pushed.",
+            status.seconds(last.ended),
+        )
+        gauge("pushed_version", "Its version.", last.version or 0)
+        if last.value is not None:
+            gauge("pushed_metric", "Its hit rate.", last.value, metric=last.metric)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prometheus_client.write_to_textfile(str(path), registry)
+
+
+def _told(cycle: Cycle) -> dict[str, Any]:
+    content = dataclasses.asdict(cycle)
+    for name in ("key", "times", "process"):
+        del content[name]
+    return content
