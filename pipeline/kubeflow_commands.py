@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 import sys
 from pathlib import Path
@@ -43,9 +44,9 @@ def require_kfp(
     raise UserError(f"kfp, Kubeflow's compiler, is not installed. {remedy}")
 
 
-@click.group(short_help="Compile the pipeline for Kubeflow Pipelines.")
+@click.group(short_help="Compile for Kubeflow Pipelines, run and schedule there.")
 def kubeflow() -> None:
-    """Compile the pipeline for Kubeflow Pipelines 2.
+    """Compile the pipeline for Kubeflow Pipelines 2, run it there, once or by schedule.
 
     \b
     Example:
@@ -53,8 +54,10 @@ def kubeflow() -> None:
           --data gs://recommender/data --pipeline-root gs://recommender/runs \\
           --push-destination gs://recommender/push \\
           --image registry.example/pocketrec:1 --output pipeline.yaml
+      pocketrec kubeflow schedule --host https://kubeflow.example/pipeline \\
+          --package pipeline.yaml --name nightly --cron '0 3 * * *'
 
-    It needs the extra kfp: pip install "pocketrec[kfp]".
+    They need the extra kfp: pip install "pocketrec[kfp]".
     """
 
 
@@ -102,8 +105,10 @@ def compile_command(
 ) -> None:
     """Write the pipeline as Kubeflow's intermediate representation (YAML, schema 2.1).
 
-    It needs neither a cluster nor a network. The file is uploaded to Kubeflow Pipelines
-    as it is.
+    It needs neither a cluster nor a network. `pocketrec kubeflow submit` runs the file;
+    it can also be uploaded to Kubeflow Pipelines as it is. The data folder, the span,
+    the window, the push destination and the length of training become parameters of a
+    run, by default as given here.
 
     \b
     Example:
@@ -141,3 +146,191 @@ def compile_command(
     partial.replace(output)
     tasks = len(spec["root"]["dag"]["tasks"])
     click.echo(f"{output}: {spec['pipelineInfo']['name']}, {tasks} tasks")
+
+
+_HOST = click.option(
+    "--host",
+    envvar="KF_PIPELINES_ENDPOINT",
+    metavar="URL",
+    help="Address of Kubeflow Pipelines' API.  [env: KF_PIPELINES_ENDPOINT; default: "
+    "as the kubeconfig tells]",
+)
+_NAMESPACE = click.option(
+    "--namespace", help="Of a deployment for several users: the user's namespace."
+)
+_TOKEN_FILE = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Holds a bearer token for the API.",
+)
+_EXPERIMENT = click.option(
+    "--experiment",
+    default="pocketrec",
+    show_default=True,
+    help="Runs are filed under it; it is made if there is none.",
+)
+_PACKAGE = click.option(
+    "--package",
+    "package_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="What `pocketrec kubeflow compile` wrote.",
+)
+_PARAM = click.option(
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the run, e.g. span=2024-03-01. May be given several times.",
+)
+_SERVICE_ACCOUNT = click.option(
+    "--service-account", help="Kubernetes service account of the run's pods."
+)
+
+
+@kubeflow.command(short_help="Run a compiled pipeline once.")
+@_PACKAGE
+@_PARAM
+@click.option("--name", help="Of the run.  [default: <pipeline> <date and time>]")
+@_HOST
+@_NAMESPACE
+@_TOKEN_FILE
+@_EXPERIMENT
+@_SERVICE_ACCOUNT
+def submit(
+    package_path: Path,
+    parameters: tuple[str, ...],
+    name: str | None,
+    host: str | None,
+    namespace: str | None,
+    token_file: Path | None,
+    experiment: str,
+    service_account: str | None,
+) -> None:
+    """Run a compiled pipeline once.
+
+    \b
+    Example:
+      pocketrec kubeflow submit --host https://kubeflow.example/pipeline \\
+          --package pipeline.yaml --param span=2024-03-01 --param num_epochs=5
+    """
+    require_kfp()
+    from pipeline import kubeflow_client as client
+
+    package = client.read_package(package_path)
+    values = client.parameter_values(package, parameters)
+    if name is None:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        name = f"{package.name} {now:%Y-%m-%d %H:%M:%S}"
+    backend = client.Backend(host, namespace, token_file, experiment)
+    run = backend.submit(package, values, name, service_account)
+    click.echo(f"Started: {name} ({run})")
+
+
+@kubeflow.command(short_help="Run a compiled pipeline by schedule.")
+@_PACKAGE
+@click.option(
+    "--name", required=True, help="Of the recurring run; one of this name is replaced."
+)
+@click.option(
+    "--cron",
+    required=True,
+    help="When, in UTC: five fields, e.g. '0 3 * * *', or six, the seconds first.",
+)
+@_PARAM
+@_HOST
+@_NAMESPACE
+@_TOKEN_FILE
+@_EXPERIMENT
+@_SERVICE_ACCOUNT
+def schedule(
+    package_path: Path,
+    name: str,
+    cron: str,
+    parameters: tuple[str, ...],
+    host: str | None,
+    namespace: str | None,
+    token_file: Path | None,
+    experiment: str,
+    service_account: str | None,
+) -> None:
+    """Run a compiled pipeline by schedule.
+
+    One run goes at a time, and missed ones are not made up for. The date that a run is
+    scheduled for (UTC) is its span; --param span=latest takes the newest instead.
+
+    \b
+    Example:
+      pocketrec kubeflow schedule --host https://kubeflow.example/pipeline \\
+          --package pipeline.yaml --name nightly --cron '0 3 * * *'
+    """
+    require_kfp()
+    from pipeline import kubeflow_client as client
+
+    package = client.read_package(package_path)
+    values = client.parameter_values(package, parameters)
+    client.six_fields(cron)
+    backend = client.Backend(host, namespace, token_file, experiment)
+    run, replaced = backend.schedule(package, values, name, cron, service_account)
+    note = f", in place of {replaced}" if replaced else ""
+    click.echo(f"Scheduled: {name} ({run}){note}")
+
+
+@kubeflow.command("list", short_help="List recurring runs and the newest runs.")
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1, max=200),
+    default=10,
+    show_default=True,
+    help="How many of the newest runs.",
+)
+@_HOST
+@_NAMESPACE
+@_TOKEN_FILE
+@_EXPERIMENT
+def list_command(
+    runs: int,
+    host: str | None,
+    namespace: str | None,
+    token_file: Path | None,
+    experiment: str,
+) -> None:
+    """List recurring runs and the newest runs.
+
+    \b
+    Example:
+      pocketrec kubeflow list --host https://kubeflow.example/pipeline
+    """
+    require_kfp()
+    from pipeline import kubeflow_client as client
+
+    backend = client.Backend(host, namespace, token_file, experiment)
+    click.echo("\n".join(backend.lines(runs)))
+
+
+@kubeflow.command(short_help="Delete a recurring run.")
+@click.argument("name")
+@_HOST
+@_NAMESPACE
+@_TOKEN_FILE
+@_EXPERIMENT
+def delete(
+    name: str,
+    host: str | None,
+    namespace: str | None,
+    token_file: Path | None,
+    experiment: str,
+) -> None:
+    """Delete the recurring run NAME. Its runs so far stay.
+
+    \b
+    Example:
+      pocketrec kubeflow delete nightly --host https://kubeflow.example/pipeline
+    """
+    require_kfp()
+    from pipeline import kubeflow_client as client
+
+    backend = client.Backend(host, namespace, token_file, experiment)
+    number = backend.delete(name)
+    click.echo(f"Deleted: {name}" + (f" ({number} of them)" if number > 1 else ""))

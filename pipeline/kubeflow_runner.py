@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
@@ -32,7 +33,10 @@ def compile_pipeline(
 ) -> dict[str, Any]:
     """The pipeline in Kubeflow's intermediate representation (PipelineSpec, 2.1).
 
-    Needs neither network nor cluster; the same arguments give the same result.
+    Needs neither network nor cluster; the same arguments give the same result. What a
+    run may choose are parameters: ``data``, ``span``, ``span_window``,
+    ``push_destination``, ``num_epochs`` and ``steps_per_epoch``, by default as given
+    and configured here.
 
     Args:
       config: a valid configuration.
@@ -41,17 +45,28 @@ def compile_pipeline(
       push_destination: folder of the pushed versions.
       image: container image in which pocketrec and its extra ``kfp`` are installed.
     """
+    defaults: dict[str, str | int] = {
+        "data": data,
+        "span": config.data.span,
+        "span_window": int(config.data.span_window),
+        "push_destination": push_destination,
+        "num_epochs": int(config.train.num_epochs),
+        "steps_per_epoch": int(config.train.steps_per_epoch),
+    }
+    parameters = {
+        name: RuntimeParameter(name=name, ptype=type(default))
+        for name, default in defaults.items()
+    }
     pipeline = create_pipeline(
         config,
         Binding(
-            data=data,
             pipeline_root=pipeline_root,
-            push_destination=push_destination,
             # Nothing is served from a cache there, so nothing needs a key.
             nonce="",
             source_revision=source_revision(),
             fingerprint="",
             current_digest="",
+            **parameters,
         ),
         beam_pipeline_args=DEFAULT_BEAM_ARGS,
         enable_cache=False,
@@ -68,7 +83,24 @@ def compile_pipeline(
     spec["defaultPipelineRoot"] = pipeline_root
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"].pop("lifecycle", None)
+    # TFX drops the defaults of its parameters.
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    for name, default in defaults.items():
+        declared[name] |= {"defaultValue": default, "isOptional": True}
+    _check_parameters(spec)
     return spec
+
+
+def _check_parameters(spec: dict[str, Any]) -> None:
+    """Makes sure that no parameter stands inside a constant, where nothing replaces it.
+
+    Raises:
+      ValueError: naming the task.
+    """
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        for key, value in task["inputs"].get("parameters", {}).items():
+            if "RuntimeParameter" in str(value.get("runtimeValue", "")):
+                raise ValueError(f"{name}: {key} has a parameter inside: {value}")
 
 
 def check_reachable(what: str, folder: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import field_mask_pb2
 from tfx import types
 from tfx import v1 as tfx
+from tfx.orchestration.data_types import RuntimeParameter
 
 from components.code_digest import code_digest
 from components.current_model.component import CurrentModel
@@ -17,6 +18,7 @@ from components.example_validator.component import ExampleValidator
 from components.tflite_converter.component import TFLiteConverter
 from components.tflite_pusher.component import TFLitePusher
 from components.timeline_example_gen import TimelineExampleGen
+from components.trainer.component import Trainer
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.loader import config_to_text
@@ -40,15 +42,23 @@ class Binding:
       source_revision: of the code, for the manifest.
       fingerprint: of every input file; empty where the executor resolves by itself.
       current_digest: of the currently pushed version's content.
+      span: the newest span to read; None, here and below: as configured.
+      span_window: how many spans.
+      num_epochs: of training.
+      steps_per_epoch: of training.
     """
 
-    data: str
+    data: str | RuntimeParameter
     pipeline_root: str
-    push_destination: str
+    push_destination: str | RuntimeParameter
     nonce: str
     source_revision: str
     fingerprint: str
     current_digest: str
+    span: str | RuntimeParameter | None = None
+    span_window: int | RuntimeParameter | None = None
+    num_epochs: int | RuntimeParameter | None = None
+    steps_per_epoch: int | RuntimeParameter | None = None
 
 
 def create_pipeline(
@@ -72,6 +82,8 @@ def create_pipeline(
         data=binding.data,
         fingerprint=binding.fingerprint,
         code_digest=code_digest("components.timeline_example_gen"),
+        span=binding.span,
+        span_window=binding.span_window,
     )
     statistics_gen = tfx.components.StatisticsGen(
         examples=example_gen.outputs["examples"], exclude_splits=[CATALOGUE]
@@ -109,7 +121,7 @@ def create_pipeline(
         code_digest=code_digest("components.current_model"),
     )
     tuner = _tuner(config, transform, schema_gen) if config.tune.num_trials else None
-    trainer = tfx.components.Trainer(
+    trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema_gen.outputs["schema"],
@@ -119,8 +131,8 @@ def create_pipeline(
         if config.train.warm_start
         else None,
         run_fn=RUN_FN,
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        num_epochs=binding.num_epochs,
+        steps_per_epoch=binding.steps_per_epoch,
         custom_config={
             "config": _config_text(
                 config, "input", "data", "model", "train", "eval.eval_top_k", "name"

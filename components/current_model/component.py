@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.current_model import executor
@@ -47,7 +48,7 @@ class CurrentModel(base_component.BaseComponent):
 
     def __init__(
         self,
-        push_destination: str,
+        push_destination: str | RuntimeParameter,
         code_digest: str,
         current_digest: str | None = None,
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.tflite_pusher import executor
@@ -83,7 +84,7 @@ class TFLitePusher(base_component.BaseComponent):
         tflite_blessing: types.BaseChannel,
         tflite_evaluation: types.BaseChannel,
         config: str,
-        push_destination: str,
+        push_destination: str | RuntimeParameter,
         source_revision: str,
         code_digest: str,
         nonce: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.timeline_example_gen import executor
@@ -18,6 +19,7 @@ class TimelineExampleGenSpec(types.ComponentSpec):
         "fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
         "code_digest": component_spec.ExecutionParameter(type=str, optional=True),
         "span": component_spec.ExecutionParameter(type=str, optional=True),
+        "span_window": component_spec.ExecutionParameter(type=int, optional=True),
     }
     INPUTS = {}
     OUTPUTS = {
@@ -43,6 +45,7 @@ class TimelineExampleGen(base_beam_component.BaseBeamComponent):
       code_digest: digest of the sources that the result depends on.
       span: a number, a date or ``latest``, instead of the configuration's; it is
         resolved when the component runs, and the examples are labelled with its number.
+      span_window: how many spans, instead of the configuration's.
     """
 
     SPEC_CLASS = TimelineExampleGenSpec
@@ -51,10 +54,11 @@ class TimelineExampleGen(base_beam_component.BaseBeamComponent):
     def __init__(
         self,
         config: str,
-        data: str,
+        data: str | RuntimeParameter,
         fingerprint: str | None = None,
         code_digest: str | None = None,
-        span: str | None = None,
+        span: str | RuntimeParameter | None = None,
+        span_window: int | RuntimeParameter | None = None,
     ) -> None:
         super().__init__(
             TimelineExampleGenSpec(
@@ -63,6 +67,7 @@ class TimelineExampleGen(base_beam_component.BaseBeamComponent):
                 fingerprint=fingerprint,
                 code_digest=code_digest,
                 span=span,
+                span_window=span_window,
                 examples=types.Channel(type=standard_artifacts.Examples),
                 ingestion_report=types.Channel(type=standard_artifacts.JsonValue),
             )

@@ -42,6 +42,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         config = parse_config(exec_properties["config"])
         if exec_properties.get("span"):
             config.data.span = exec_properties["span"]
+        if exec_properties.get("span_window"):
+            # Kubeflow gives whole numbers as floats.
+            config.data.span_window = int(exec_properties["span_window"])
         data = exec_properties["data"]
         beam_args = self._beam_pipeline_args or []
         # Files are looked at before there is a pipeline.

@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from components.trainer.executor import CHOSEN
 from components.trainer.trainer import train_model
-from configs.loader import parse_config
+from configs.loader import apply_override, parse_config, validate_training
 from configs.tuned import tuned_config
 
 CATALOGUE_SPLIT = "Split-catalogue"
@@ -20,11 +21,15 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's ``FnArgs``. ``custom_config["config"]`` is the configuration as
-        text; the catalogue's examples lie beside those of train.
+        text, of which ``custom_config["chosen"]`` overrides fields of `train`; the
+        catalogue's examples lie beside those of train.
         ``hyperparameters`` are the Tuner's, where there is one; ``base_model`` is the
         current version's training, from CurrentModel.
     """
     config = parse_config(fn_args.custom_config["config"])
+    for name, value in fn_args.custom_config.get(CHOSEN, {}).items():
+        apply_override(config, f"train.{name}={value}")
+        validate_training(config)
     if fn_args.hyperparameters:
         # What the Tuner chose.
         config = tuned_config(config, fn_args.hyperparameters["values"])

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,6 @@ pytest.importorskip("kfp", reason="kfp is not installed (Python 3.10 and 3.11 on
 
 from click.testing import CliRunner
 
-from configs.loader import load_config
 from tests.checkout import ROOT
 
 CONFIG = ROOT / "configs" / "movielens_100k.pbtxt"
@@ -143,91 +138,51 @@ def test_refused(change: tuple[str, str], part: str, tmp_path: Path) -> None:
     assert not output.exists()
 
 
-@pytest.mark.slow
-def test_tasks_run_on_what_the_open_source_driver_hands_them(tmp_path: Path) -> None:
-    """Two tasks of the compiled file, the second fed by the first, types left empty."""
-    from pipeline.kubeflow_runner import compile_pipeline
-
-    config = load_config(ROOT / "configs" / "sample.pbtxt")
-    data, push = str(ROOT / "data" / "sample"), str(tmp_path / "push")
-    spec = compile_pipeline(config, data, "gs://bucket/root", push, "image")
-    produced = {
-        "TimelineExampleGen": run_task(spec, "TimelineExampleGen", {}, tmp_path)
+def test_parameters_once_each_with_type_and_default(spec: dict[str, Any]) -> None:
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    assert {
+        name: (one["parameterType"], one["defaultValue"])
+        for name, one in declared.items()
+    } == {
+        "data": ("STRING", "gs://recommender/data"),
+        "span": ("STRING", "latest"),
+        "span_window": ("NUMBER_INTEGER", 1),
+        "push_destination": ("STRING", "gs://recommender/push"),
+        "num_epochs": ("NUMBER_INTEGER", 60),
+        "steps_per_epoch": ("NUMBER_INTEGER", 0),
     }
-    produced["StatisticsGen"] = run_task(spec, "StatisticsGen", produced, tmp_path)
-    examples = produced["TimelineExampleGen"]["examples"]
-    assert json.loads(examples["metadata"]["split_names"])[0] == "train"
-    statistics = Path(produced["StatisticsGen"]["statistics"]["uri"])
-    assert (statistics / "Split-train" / "FeatureStats.pb").stat().st_size > 0
+    used: dict[str, set[str]] = {}
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        for source in task["inputs"].get("parameters", {}).values():
+            if "componentInputParameter" in source:
+                used.setdefault(source["componentInputParameter"], set()).add(name)
+    assert used == {
+        "data": {"TimelineExampleGen"},
+        "span": {"TimelineExampleGen"},
+        "span_window": {"TimelineExampleGen"},
+        "push_destination": {"CurrentModel", "TFLitePusher"},
+        "num_epochs": {"Trainer"},
+        "steps_per_epoch": {"Trainer"},
+    }
 
 
-def run_task(
-    spec: dict[str, Any],
-    name: str,
-    produced: dict[str, dict[str, Any]],
-    folder: Path,
-) -> dict[str, Any]:
-    """Starts a task's command as Kubeflow's launcher does; returns its artifacts."""
-    task = spec["root"]["dag"]["tasks"][name]
-    component = spec["components"][task["componentRef"]["name"]]
-    container = spec["deploymentSpec"]["executors"][component["executorLabel"]]
-    inputs = task["inputs"]
-    artifacts = {}
-    for key, source in inputs.get("artifacts", {}).items():
-        output = source["taskOutputArtifact"]
-        artifact = dict(produced[output["producerTask"]][output["outputArtifactKey"]])
-        artifact["type"] = {"instanceSchema": ""}
-        artifacts[key] = {"artifacts": [artifact]}
-    task_root = folder / name
-    task_root.mkdir()
-    outputs = {
-        key: {
-            "artifacts": [
-                {
-                    "name": "",
-                    "uri": str(task_root / key),
-                    "type": declared["artifactType"],
-                    "metadata": {},
-                }
-            ]
-        }
-        for key, declared in component["outputDefinitions"]["artifacts"].items()
+def test_a_parameter_inside_a_constant_is_refused() -> None:
+    from tfx.orchestration.data_types import RuntimeParameter
+    from tfx.utils import json_utils
+
+    from pipeline.kubeflow_runner import _check_parameters
+
+    text = json_utils.dumps({"steps": RuntimeParameter(name="steps", ptype=int)})
+    inputs = {"parameters": {"train_args": {"runtimeValue": {"constant": text}}}}
+    spec = {"root": {"dag": {"tasks": {"Trainer": {"inputs": inputs}}}}}
+    with pytest.raises(ValueError, match="Trainer: train_args has a parameter inside"):
+        _check_parameters(spec)
+
+
+def test_a_warm_start_is_fed_by_the_current_version(tmp_path: Path) -> None:
+    spec = compiled(tmp_path / "pipeline.yaml", "--set", "train.warm_start=true")
+    inputs = spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["artifacts"]
+    assert inputs["base_model"]["taskOutputArtifact"] == {
+        "producerTask": "CurrentModel",
+        "outputArtifactKey": "training",
     }
-    values = {
-        key: value["runtimeValue"]["constant"]
-        for key, value in inputs["parameters"].items()
-    }
-    output_file = task_root / "executor_output.json"
-    invocation = json.dumps(
-        {
-            "inputs": {"parameterValues": values, "artifacts": artifacts},
-            "outputs": {"artifacts": outputs, "outputFile": str(output_file)},
-        }
-    )
-    empty = task_root / "empty"
-    empty.mkdir()
-    [_, *command] = container["container"]["command"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            *command,
-            *(
-                arg.replace("{{$}}", invocation)
-                for arg in container["container"]["args"]
-            ),
-        ],
-        cwd=empty,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "device"))),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result = {key: value["artifacts"][0] for key, value in outputs.items()}
-    written = json.loads(output_file.read_text())["artifacts"]
-    for key, value in written.items():
-        result[key] = {**result[key], **value["artifacts"][0]}
-    return result

@@ -23,6 +23,10 @@ def push() -> Callable[[Path, int], None]:
             "training/saved_model/saved_model.pb": f"model {version}",
             "training/saved_model/variables/variables.index": "",
             "training/examples/Split-test/part.gz": f"examples {version}",
+            "training/config.pbtxt": f"config {version}",
+            "training/transform/saved_model.pb": f"graph {version}",
+            "training/model_run/checkpoints/a-1-epoch-0001.weights.h5": "",
+            "training/model_run/checkpoints/a-1-best.weights.h5": f"weights {version}",
         }
         for name, content in files.items():
             path = folder / name

@@ -29,7 +29,7 @@ def run(tmp_path: Path, destination: Path) -> Callable[..., dict[str, Any]]:
     def do(digest: str | None = None) -> dict[str, Any]:
         folder = tmp_path / f"run-{next(runs)}"
         artifacts = {}
-        for key in ("model", "tflite_model"):
+        for key in ("model", "tflite_model", "training"):
             artifacts[key] = standard_artifacts.Model()
             artifacts[key].uri = str(folder / key)
         artifacts["examples"] = standard_artifacts.Examples()
@@ -63,9 +63,26 @@ def test_after_a_push_and_a_rollback(run: Any, push: Push, destination: Path) ->
         assert served(tflite, "vocabularies/movie_id.txt") == "50\n"
         stored = Path(artifacts.pop("examples").uri) / "Split-test" / "part.gz"
         assert stored.read_text() == f"examples {version}"
+        training = artifacts.pop("training")
+        assert served(training, "config.pbtxt") == f"config {version}"
+        assert served(training, "best.weights.h5") == f"weights {version}"
+        assert served(training, "transform/saved_model.pb") == f"graph {version}"
         assert all(holds_model(artifact) for artifact in artifacts.values())
     (destination / "CURRENT").write_text("1\n")
     assert served(run()["model"], "saved_model.pb") == "model 1"
+
+
+@pytest.mark.parametrize("part", ["config.pbtxt", "transform", "model_run/checkpoints"])
+def test_without_all_that_a_warm_start_needs_there_is_none(
+    run: Any, push: Push, destination: Path, part: str
+) -> None:
+    """As with train.checkpoint_path, which puts checkpoints elsewhere."""
+    push(destination, 1)
+    path = destination / "versions" / "1" / "training" / part
+    path.rename(path.with_name("elsewhere"))
+    artifacts = run()
+    assert list(Path(artifacts["training"].uri).iterdir()) == []
+    assert served(artifacts["model"], "saved_model.pb") == "model 1"
 
 
 def test_a_change_since_the_run_began_is_refused(

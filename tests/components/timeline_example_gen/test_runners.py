@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +28,7 @@ from configs.errors import UserError
 from configs.loader import load_config
 from pipeline.beam_options import read_beam_options
 from tests.checkout import ROOT
+from tests.wheel import clean_environment, packages_of, run, wheel_environment
 
 BEAM = ROOT / "configs" / "beam"
 SAMPLE = ROOT / "data" / "sample"
@@ -77,51 +75,9 @@ if "WITNESS" in os.environ:
 def worker_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of an environment with our wheel, and with the packages of others."""
     folder = tmp_path_factory.mktemp("wheel")
-    source, dist, environment = (folder / name for name in ("source", "dist", "venv"))
-    # Builds leave folders behind where the sources are.
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("components", "configs", "data", "pipeline", "device"):
-        shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", dist, source)
-    [wheel] = dist.iterdir()
-    _run(sys.executable, "-m", "venv", "--without-pip", environment)
-    python = environment / "bin" / "python"
-    _pip("--python", python, "install", "--no-deps", "--no-index", wheel)
-    # Folders that a .pth file names have their own .pth files ignored: that by which
-    # this environment knows the checkout is not seen there.
-    asked = _run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    packages = Path(asked.strip())
-    theirs = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
-    (packages / "others.pth").write_text("\n".join([*theirs, "import witness", ""]))
-    (packages / "witness.py").write_text(WITNESS)
+    python = wheel_environment(folder, ["import witness"])
+    (packages_of(python) / "witness.py").write_text(WITNESS)
     return python
-
-
-def _pip(*arguments: str | Path) -> None:
-    _run(sys.executable, "-m", "pip", "--quiet", *arguments)
-
-
-def _run(*command: str | Path, folder: Path | None = None) -> str:
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=folder,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _environment(**more: str | Path) -> dict[str, str]:
-    """Ours, without what would show the checkout."""
-    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    kept = {name: value for name, value in os.environ.items() if name not in hidden}
-    return kept | {name: str(value) for name, value in more.items()}
 
 
 @dataclass(frozen=True)
@@ -157,7 +113,7 @@ def cluster(
     empty, temporary, logs = (base / name for name in ("empty", "tmp", "logs"))
     for folder in (empty, temporary, logs):
         folder.mkdir()
-    environment = _environment(
+    environment = clean_environment(
         # The pool starts a plain `python`.
         PATH=os.pathsep.join([str(worker_python.parent), os.environ["PATH"]]),
         TMPDIR=temporary,
@@ -267,7 +223,7 @@ def test_the_workers_know_the_wheel_alone(cluster: Cluster) -> None:
         "print(json.dumps([module.__file__ for module in modules]))"
     )
     environment = str(cluster.python.parent.parent)
-    for path in json.loads(_run(cluster.python, "-c", code, folder=cluster.folder)):
+    for path in json.loads(run(cluster.python, "-c", code, folder=cluster.folder)):
         assert path.startswith(environment + os.sep)
     assert list(cluster.folder.iterdir()) == []
 
