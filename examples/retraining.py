@@ -99,10 +99,10 @@ class Story:
         both = [subprocess.Popen(command, **_PIPED) for _ in range(2)]
         try:
             deadline = time.monotonic() + _SECONDS
-            before = self.status()["cycles"]
+            log = self.folder / "output" / "log.jsonl"
             while time.monotonic() < deadline:
-                cycles = self.status()["cycles"]
-                if len(cycles) > len(before) and cycles[-1]["ended"]:
+                events = [json.loads(line)["event"] for line in log.open()]
+                if "ended" in events:
                     break
                 time.sleep(0.5)
         finally:

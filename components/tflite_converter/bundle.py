@@ -203,6 +203,8 @@ def data_summary(report: Mapping[str, Any]) -> dict[str, Any]:
     summary = {key: report[key] for key in keys}
     if report["spans"] is not None:
         summary["spans"] = report["spans"]["window"]
+        if report["spans"]["dates"] is not None:
+            summary["dates"] = report["spans"]["dates"]
     return {**summary, "examples": report["examples"]}
 
 

@@ -149,6 +149,6 @@ def _k(metric: str) -> int:
 
 
 def _span(data: Mapping[str, Any]) -> str:
-    if spans := data.get("spans"):
+    if spans := data.get("dates") or data.get("spans"):
         return f"{spans[0]} to {spans[-1]}" if len(spans) > 1 else str(spans[0])
     return manifests.day(data["last_timestamp"])

@@ -179,6 +179,7 @@ def retrain(request: Request, echo: Callable[[str], None]) -> Cycle:
         try:
             outlook = look(request)
             cycle = dataclasses.replace(cycle, span=outlook.span, key=outlook.key)
+            status.amend(output, cycle)
             ended = _run(request, outlook, cycle, echo)
         # Interrupts too: the status tells how each cycle has ended.
         except BaseException as error:
@@ -234,8 +235,12 @@ def _run(
 
 def _failed(cycle: Cycle, error: BaseException) -> Cycle:
     interrupted = isinstance(error, (SystemExit, KeyboardInterrupt))
-    mistake = user_error(error)
-    text = str(mistake) if mistake else f"{type(error).__name__}: {error}"
+    if interrupted:
+        text = "it was told to stop"
+    elif mistake := user_error(error):
+        text = str(mistake)
+    else:
+        text = f"{type(error).__name__}: {error}"
     return dataclasses.replace(
         cycle,
         outcome=status.INTERRUPTED if interrupted else status.FAILED,

@@ -142,6 +142,13 @@ def begin(output: Path, cycle: Cycle) -> None:
     write(output, dataclasses.replace(status, cycles=tuple(cycles), totals=totals))
 
 
+def amend(output: Path, cycle: Cycle) -> None:
+    """Replaces the last cycle, which goes on."""
+    status = read(output)
+    cycles = (*status.cycles[:-1], cycle)
+    write(output, dataclasses.replace(status, cycles=cycles))
+
+
 def end(output: Path, cycle: Cycle) -> None:
     """Replaces the last cycle by how it has ended.
 

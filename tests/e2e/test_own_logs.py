@@ -127,6 +127,7 @@ def test_the_newest_spans_are_read_together(run: Run) -> None:
     assert "Spans: 2024-03-10 (19792) to 2024-03-11 (19793)" in run.command.out
     manifest = json.loads(pocketrec("inspect-bundle", bundle(run), "--json").out)
     assert manifest["data"]["spans"] == [19792, 19793]
+    assert manifest["data"]["dates"] == ["2024-03-10", "2024-03-11"]
     first = manifest["data"]["first_timestamp"]
     assert first >= MIDNIGHT + 86_400, "nothing of the day before the window"
 

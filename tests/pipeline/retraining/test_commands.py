@@ -1,0 +1,214 @@
+"""How the commands end; what they do is told by the tests of whole runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner, Result
+
+from components.lock import LockedError, locked
+from configs.errors import UserError
+from pipeline import local_runner
+from pipeline.cli import main
+from pipeline.retraining import cycle, reporting, status
+from pipeline.retraining.cycle import is_passing
+from pipeline.retraining.status import Cycle
+from tests.checkout import ROOT
+
+CONFIG = ROOT / "configs" / "sample.pbtxt"
+SAMPLE = ROOT / "data" / "sample"
+
+
+def call(output: Path, *arguments: str, command: str = "retrain") -> Result:
+    options = ["--config", str(CONFIG), "--data", str(SAMPLE), "--output", str(output)]
+    return CliRunner().invoke(main, [command, *options, *arguments])
+
+
+def raising(error: BaseException) -> Any:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "outcome", "message"),
+    [
+        (
+            UserError("Trainer: the loss is nan"),
+            1,
+            "failed",
+            "Trainer: the loss is nan",
+        ),
+        (ValueError("a bug"), 1, "failed", "ValueError: a bug"),
+        (OSError(errno.ENOSPC, "No space left"), 1, "failed", "OSError: [Errno 28] No"),
+        (OSError(errno.ESTALE, "Stale handle"), 75, "failed", "OSError: [Errno 116] S"),
+        (tf.errors.UnavailableError(None, None, "gone"), 75, "failed", "Unavailable"),
+        (KeyboardInterrupt(), 1, "interrupted", "it was told to stop"),
+        (SystemExit(143), 143, "interrupted", "it was told to stop"),
+    ],
+)
+def test_a_cycle_that_fails(
+    error: BaseException,
+    code: int,
+    outcome: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local_runner, "run", raising(error))
+    done = call(tmp_path)
+    assert done.exit_code == code, done.output
+    [failed] = status.read(tmp_path).cycles
+    assert failed.outcome == outcome
+    assert failed.message.startswith(message)
+    assert failed.ended
+    [line] = (tmp_path / reporting.LOG_FILE).read_text().splitlines()
+    assert json.loads(line)["outcome"] == outcome
+    # The next one is not kept from its work, and knows that this was not done.
+    monkeypatch.setattr(local_runner, "run", raising(UserError("again")))
+    assert call(tmp_path).exit_code == 1
+    assert len(status.read(tmp_path).cycles) == 2
+
+
+def ended(outcome: str) -> Cycle:
+    now = status.now()
+    return Cycle(now, outcome, ended=now, message="why")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (status.PUSHED, 0),
+        (status.UNCHANGED, 0),
+        (status.NOTHING_NEW, 0),
+        (status.SKIPPED, 0),
+        (status.REFUSED, 3),
+    ],
+)
+def test_exit_codes(
+    outcome: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "retrain", lambda *_: ended(outcome))
+    assert call(tmp_path).exit_code == code
+
+
+def test_another_cycle_is_at_work(tmp_path: Path) -> None:
+    with locked(str(tmp_path), "output"):
+        done = call(tmp_path)
+    assert done.exit_code == 75
+    assert "another process is changing it" in done.output
+    assert not (tmp_path / status.STATUS_FILE).exists()
+
+
+def test_what_has_been_done_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_runner, "run", raising(AssertionError("it ran")))
+    request = cycle.Request(
+        config=cycle.pb.RecommenderConfig(),
+        data=SAMPLE,
+        output=tmp_path,
+        push_destination=str(tmp_path / "push"),
+    )
+    from configs.loader import load_config
+
+    request = dataclasses.replace(request, config=load_config(CONFIG))
+    key = cycle.look(request).key
+    done = dataclasses.replace(ended(status.REFUSED), key=key)
+    status.write(tmp_path, status.Status((done,)))
+    for _ in range(2):
+        result = call(tmp_path)
+        assert result.exit_code == 0, result.output
+        assert "Nothing new: the last cycle had the same data" in result.output
+    assert [c.outcome for c in status.read(tmp_path).cycles] == [
+        "refused",
+        "nothing new",
+    ]
+    # Another configuration, or another way to begin, is something new.
+    for change in (["--set", "train.seed=2"], ["--from-scratch"]):
+        assert "AssertionError" in repr(call(tmp_path, *change).exception)
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    done = call(output, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert done.output == "Training begins from scratch\n"
+    assert not output.exists()
+
+
+def test_guards_skip_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from data.daily import cut, read_ratings, write_day
+
+    monkeypatch.setattr(local_runner, "run", raising(AssertionError("it ran")))
+    days = cut(read_ratings(SAMPLE), 8)
+    few = days[1].take(days[1].user < 20)
+    for index, ratings in enumerate((days[0], few)):
+        write_day(SAMPLE, tmp_path / "data", index, ratings)
+    arguments = [
+        *("retrain", "--config", str(ROOT / "configs" / "sample_daily.pbtxt")),
+        *("--data", str(tmp_path / "data"), "--output", str(tmp_path / "output")),
+    ]
+    skipped = CliRunner().invoke(main, arguments)
+    assert skipped.exit_code == 0, skipped.output
+    stop = ["--set", "retrain.guards.0.action=STOP"]
+    stopped = CliRunner().invoke(main, [*arguments, *stop])
+    assert stopped.exit_code == 1
+    assert "stopped before training: row_count_ratio 0.0" in stopped.output
+    warned = CliRunner().invoke(
+        main, [*arguments, "--set", "retrain.guards.0.action=WARN"]
+    )
+    assert "AssertionError" in repr(warned.exception)
+    first, second, _ = status.read(tmp_path / "output").cycles
+    assert (first.outcome, first.span) == ("skipped", "2024-03-02 (19784)")
+    assert first.message.startswith("row_count_ratio 0.0")
+    assert second.outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--cron", "0 3 * *"], "--cron: '0 3 * *' is not allowed"),
+        (
+            ["--cron", "0 3 * * *", "--timezone", "Mars/Base"],
+            "'Mars/Base' is not known",
+        ),
+        (["--cron", "0 3 * * *", "--set", "train.seed=x"], "train.seed"),
+    ],
+)
+def test_a_schedule_is_checked_as_it_begins(
+    arguments: list[str], part: str, tmp_path: Path
+) -> None:
+    done = call(tmp_path / "output", *arguments, command="schedule")
+    assert done.exit_code == 1
+    assert part in done.output
+    assert not (tmp_path / "output").exists()
+
+
+def test_status(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(main, ["status", str(tmp_path)])
+    assert (shown.exit_code, shown.output) == (0, "no cycle yet\n")
+    status.write(tmp_path, status.Status((ended(status.REFUSED),)))
+    shown = CliRunner().invoke(main, ["status", str(tmp_path)])
+    assert shown.output.splitlines()[-1] == "    why"
+    missing = CliRunner().invoke(main, ["status", str(tmp_path / "no")])
+    assert missing.exit_code == 1
+    assert "does not exist, expected a folder" in missing.output
+
+
+def test_what_may_pass() -> None:
+    assert is_passing(LockedError("busy"))
+    try:
+        raise UserError("cannot be written") from OSError(errno.ETIMEDOUT, "timed out")
+    except UserError as error:
+        assert is_passing(error)
+    assert not is_passing(UserError("bad input"))
+    assert not is_passing(OSError(errno.EACCES, "denied"))
+    assert not is_passing(None)
