@@ -20,10 +20,12 @@ from typing import Any
 import click
 
 from data.daily import cut, read_ratings, shuffled, some_items, write_day
+from data.synthesize import synthesize
+from data.synthetic_world import WorldSize
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "sample_daily.pbtxt"
-SAMPLE = ROOT / "data" / "sample"
+WORLD = WorldSize(users=800, items=300, ratings=80_000, seed=5)
 
 _DAYS = 8
 _SEED = 3
@@ -38,7 +40,8 @@ class Story:
     """What happens in a folder.
 
     Attributes:
-      folder: gets ``data/`` (the spans), ``output/`` and ``push/``.
+      folder: gets ``data/`` (the spans), ``output/`` and ``push/``, and ``world/``, from
+        which the spans are cut.
       codes: how each command has ended, by what it was for.
       printed: what each has printed.
       new_items: that there are from the sixth day on.
@@ -139,28 +142,29 @@ def tell(story: Story) -> None:
     Args:
       story: with an empty folder.
     """
-    data = story.folder / "data"
+    data, world = story.folder / "data", story.folder / "world"
     data.mkdir(parents=True)
-    days = cut(read_ratings(SAMPLE), _DAYS)
+    synthesize(WORLD, "ml-1m", world)
+    days = cut(read_ratings(world), _DAYS)
     new = some_items(days[_NEW_ITEMS], _NEW_SHARE, _SEED)
     story.new_items = new.tolist()
     for index in range(3):
-        write_day(SAMPLE, data, index, days[index], new)
+        write_day(world, data, index, days[index], new)
         story.retrain(f"day {index + 1}")
 
     story.retrain("day 4, without data")
 
-    write_day(SAMPLE, data, 3, days[3], new)
+    write_day(world, data, 3, days[3], new)
     poisoned = shuffled(days[_POISONED], _SEED)
-    write_day(SAMPLE, data, _POISONED, poisoned, new)
+    write_day(world, data, _POISONED, poisoned, new)
     story.retrain("day 5, poisoned")
-    write_day(SAMPLE, data, _POISONED, days[_POISONED], new)
+    write_day(world, data, _POISONED, days[_POISONED], new)
     story.retrain("day 5, as it was")
 
-    write_day(SAMPLE, data, _NEW_ITEMS, days[_NEW_ITEMS])
+    write_day(world, data, _NEW_ITEMS, days[_NEW_ITEMS])
     story.retrain("day 6, new items")
 
-    write_day(SAMPLE, data, _KILLED, days[_KILLED])
+    write_day(world, data, _KILLED, days[_KILLED])
     undisturbed = story.folder / "undisturbed"
     for name in ("output", "push"):
         shutil.copytree(story.folder / name, undisturbed / name)
@@ -168,7 +172,7 @@ def tell(story: Story) -> None:
     story.retrain("day 7, again")
     story.retrain("day 7, undisturbed", base=undisturbed)
 
-    write_day(SAMPLE, data, _TWICE, days[_TWICE])
+    write_day(world, data, _TWICE, days[_TWICE])
     story.two_schedulers("day 8, scheduler")
 
     story.show("status", str(story.folder / "output"))
@@ -182,10 +186,10 @@ def tell(story: Story) -> None:
     help="A new folder to keep what is made; else it is removed in the end.",
 )
 def main(out: Path | None) -> None:
-    """Eight days of a pipeline that retrains itself, on the sample data.
+    """Eight days of a pipeline that retrains itself, on invented ratings of films.
 
     First models, a day without data, a poisoned day that the gate refuses, new items, a
-    process that is killed, two schedulers at once. Takes some ten minutes.
+    process that is killed, two schedulers at once. Takes some fifteen minutes.
     """
     with contextlib.ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -129,20 +129,29 @@ def look(request: Request) -> Outlook:
     data = str(request.data)
     window = open_source(config, data).window
     fingerprint = data_fingerprint(config, data)
-    key = hashlib.sha256(f"{fingerprint}\n{config_to_text(config)}".encode())
+    key = _key(config, fingerprint)
     span = spans.span_text(window.newest, window.dated) if window else ""
     current = current_version(request.push_destination)
-    is_new = _is_new(request, key.hexdigest(), window)
+    is_new = _is_new(request, key, window)
     return Outlook(
         config=config,
         fingerprint=fingerprint,
-        key=key.hexdigest(),
+        key=key,
         span=span,
         window=spans.ranges_text(window.spans, window.dated) if window else "",
         current=current,
         is_new=is_new,
         judged=guards.judge(config, data) if is_new and config.retrain.guards else [],
     )
+
+
+def _key(config: pb.RecommenderConfig, fingerprint: str) -> str:
+    """Of data and configuration, less what a model does not depend on."""
+    told = pb.RecommenderConfig()
+    told.CopyFrom(config)
+    told.ClearField("retrain")
+    text = f"{fingerprint}\n{config_to_text(told)}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
