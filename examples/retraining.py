@@ -40,8 +40,8 @@ class Story:
     """What happens in a folder.
 
     Attributes:
-      folder: gets ``data/`` (the spans), ``output/`` and ``push/``, and ``world/``, from
-        which the spans are cut.
+      folder: gets ``data/`` (the spans), ``output/`` and ``push/``, and ``world/``,
+        which the spans are cut from.
       codes: how each command has ended, by what it was for.
       printed: what each has printed.
       new_items: that there are from the sixth day on.

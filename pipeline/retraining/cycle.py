@@ -146,10 +146,11 @@ def look(request: Request) -> Outlook:
 
 
 def _key(config: pb.RecommenderConfig, fingerprint: str) -> str:
-    """Of data and configuration, less what a model does not depend on."""
+    """Of data and configuration, less how long things are kept."""
     told = pb.RecommenderConfig()
     told.CopyFrom(config)
-    told.ClearField("retrain")
+    told.retrain.ClearField("keep_runs")
+    told.retrain.ClearField("keep_days")
     text = f"{fingerprint}\n{config_to_text(told)}"
     return hashlib.sha256(text.encode()).hexdigest()
 

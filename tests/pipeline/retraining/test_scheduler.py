@@ -68,7 +68,8 @@ def make(
 
 
 def events(output: Path) -> list[str]:
-    lines = (output / LOG_FILE).read_text().splitlines()
+    path = output / LOG_FILE
+    lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line)["event"] for line in lines]
 
 
