@@ -43,6 +43,10 @@ setup: ## Find Python, install the locked dependencies into .venv (a no-op when 
 run: setup ## Run the whole pipeline on the sample data (others: CONFIG=... DATA=...)
 	@$(IN_ENV) pocketrec run --config "$(CONFIG)" --data "$(DATA)" $(ARGS)
 
+.PHONY: demo
+demo: setup ## Eight days of a pipeline that retrains itself, in some fifteen minutes
+	@$(IN_ENV) python -m examples.retraining $(ARGS)
+
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/configs -x", WORKERS=0 for one process)
 	@$(IN_ENV) python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)

@@ -59,7 +59,7 @@ def locked(folder: str, what: str) -> Iterator[None]:
 def is_locked(folder: str) -> bool:
     """Whether a process holds a local folder now."""
     try:
-        descriptor = os.open(Path(folder) / LOCK, os.O_RDWR)
+        descriptor = os.open(Path(folder) / LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

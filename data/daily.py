@@ -121,6 +121,8 @@ def write_day(
     unknown = set() if without is None else set(without.tolist())
     folder = day_folder(output, index)
     partial = folder.with_name(f".{folder.name}")
+    # What a killed run has left.
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     rows = zip(
         ratings.user.tolist(),

@@ -24,7 +24,9 @@ SCHEDULED_DATE = "[[ScheduledTime.2006-01-02]]"
 SPAN = "span"
 
 _PAGE = 100
-_INTEGER, _STRING = "NUMBER_INTEGER", "STRING"
+_INTEGER = "NUMBER_INTEGER"
+# Of content that has another shape.
+_WRONG = (TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class Package:
       path: of the YAML file.
       name: of the pipeline.
       parameters: by name, its ``parameterType`` and ``defaultValue``.
+      types: by name, its ``parameterType``.
     """
 
     path: Path
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
+    types: Mapping[str, str]
 
 
 def read_package(path: Path) -> Package:
@@ -52,8 +56,9 @@ def read_package(path: Path) -> Package:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
         name = spec["pipelineInfo"]["name"]
         declared = spec["root"]["inputDefinitions"]["parameters"]
-        return Package(path, str(name), declared)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        types = {key: one["parameterType"] for key, one in declared.items()}
+        return Package(path, str(name), declared, types)
+    except (OSError, ValueError, yaml.YAMLError, LookupError, *_WRONG) as error:
         raise UserError(
             f"{path}: is no compiled pipeline. Expected what `pocketrec kubeflow "
             "compile` wrote"
@@ -75,7 +80,7 @@ def parameter_values(package: Package, given: Sequence[str]) -> dict[str, Any]:
                 for known, declared in sorted(package.parameters.items())
             )
             raise UserError(f"--param {text}: expected NAME=VALUE, of {known}")
-        if package.parameters[name]["parameterType"] != _INTEGER:
+        if package.types[name] != _INTEGER:
             values[name] = value
             continue
         try:
@@ -131,7 +136,6 @@ class Backend:
             self._client = kfp_client.Client(
                 host=host,
                 existing_token=token,
-                **({"namespace": namespace} if namespace else {}),
             )
             # The client retries for long, and then says it in many lines.
             self._client.get_kfp_healthz(sleep_duration=1)
@@ -228,7 +232,10 @@ class Backend:
                 for run in self._recurring()
             ]
             found = self._client.list_runs(
-                page_size=num_runs, sort_by="created_at desc", namespace=self._namespace
+                page_size=num_runs,
+                sort_by="created_at desc",
+                namespace=self._namespace,
+                experiment_id=self._experiment_id(),
             )
             runs = [
                 (
@@ -245,12 +252,22 @@ class Backend:
             *_table(("run", "created", "state", "id"), runs),
         ]
 
+    def _experiment_id(self) -> str:
+        """Others' runs are none of ours; an experiment that is not there is made."""
+        experiment = self._client.create_experiment(
+            self._experiment, namespace=self._namespace
+        )
+        return str(experiment.experiment_id)
+
     def _recurring(self) -> list[Any]:
         found: list[Any] = []
         token = ""
         while True:
             page = self._client.list_recurring_runs(
-                page_token=token, page_size=_PAGE, namespace=self._namespace
+                page_token=token,
+                page_size=_PAGE,
+                namespace=self._namespace,
+                experiment_id=self._experiment_id(),
             )
             found += page.recurring_runs or []
             token = page.next_page_token

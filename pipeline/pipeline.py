@@ -252,6 +252,7 @@ def _convert_gate_and_push(
     ).with_id("TFLiteEvaluator")
     pusher = TFLitePusher(
         tflite_model=converter.outputs["tflite_model"],
+        current_tflite_model=current_model.outputs["tflite_model"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         transform_graph=transform.outputs["transform_graph"],

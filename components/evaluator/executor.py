@@ -30,7 +30,7 @@ from components.evaluator.verdict import (
     read_verdict,
     write_rows,
 )
-from components.tflite_converter.manifest import MODEL
+from components.tflite_converter.manifest import MANIFEST, MODEL
 from components.tflite_converter.raw_examples import split_examples
 from components.tflite_converter.variants import converted, variant_uri
 from configs import recommender_pb2 as pb
@@ -85,8 +85,10 @@ class Executor(tfx_executor.Executor):
                 logging.warning("variant %s: %s", name, error)
                 tried.append(Variant(name, failure=str(error)))
                 continue
-            content = _model(inputs[key][0])
-            tried.append(variant_of(name, content, config, verdict))
+            tflite, manifest = (
+                _content(inputs[key][0], file) for file in (MODEL, MANIFEST)
+            )
+            tried.append(variant_of(name, tflite, manifest, config, verdict))
         variants = choose(tried)
         for k, artifacts in output_dict.items():
             _take_up(artifacts[0], parts[variants.chosen.quantization][k][0])
@@ -174,9 +176,9 @@ def _device_rows(
         )
 
 
-def _model(bundle: types.Artifact) -> bytes:
+def _content(bundle: types.Artifact, name: str) -> bytes:
     folder = path_utils.serving_model_dir(bundle.uri)
-    with fileio.open(os.path.join(folder, MODEL), "rb") as file:
+    with fileio.open(os.path.join(folder, name), "rb") as file:
         content: bytes = file.read()
     return content
 

@@ -29,6 +29,7 @@ class Variant:
       blessed: whether the gate lets it through.
       metrics: its ``latency_p50_ms``, HR@K and ``overlap_<k>``.
       failure: why it is not blessed; empty if it is.
+      manifest_sha256: of the bundle's manifest, which has those of all other files.
     """
 
     quantization: str
@@ -37,6 +38,7 @@ class Variant:
     blessed: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
+    manifest_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,18 @@ class Variants:
 
 
 def variant_of(
-    quantization: str, model: bytes, config: pb.RecommenderConfig, verdict: Verdict
+    quantization: str,
+    model: bytes,
+    manifest: bytes,
+    config: pb.RecommenderConfig,
+    verdict: Verdict,
 ) -> Variant:
     """A variant by the verdict on it.
 
     Args:
       quantization: how it holds its numbers.
       model: content of the ``.tflite`` file.
+      manifest: content of the bundle's manifest.
       config: the configuration that it was judged with.
       verdict: of the ``TFLITE`` gate.
     """
@@ -112,6 +119,7 @@ def variant_of(
         verdict.blessed,
         {name: overall[name] for name in names if name in overall},
         "" if verdict.blessed else verdict.reasons(),
+        hashlib.sha256(manifest).hexdigest(),
     )
 
 

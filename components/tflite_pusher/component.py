@@ -22,6 +22,9 @@ class TFLitePusherSpec(types.ComponentSpec):
     }
     INPUTS = {
         "tflite_model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "current_tflite_model": component_spec.ChannelParameter(
+            type=standard_artifacts.Model
+        ),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
         "transform_graph": component_spec.ChannelParameter(
@@ -53,6 +56,8 @@ class TFLitePusher(base_component.BaseComponent):
 
     Args:
       tflite_model: the bundle, from TFLiteConverter.
+      current_tflite_model: from CurrentModel; if another version has become the
+        current one since, nothing is pushed.
       model: from the Trainer.
       model_run: from the Trainer; its checkpoints are kept beside the bundle.
       transform_graph: from Transform.
@@ -75,6 +80,7 @@ class TFLitePusher(base_component.BaseComponent):
     def __init__(
         self,
         tflite_model: types.BaseChannel,
+        current_tflite_model: types.BaseChannel,
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         transform_graph: types.BaseChannel,
@@ -92,6 +98,7 @@ class TFLitePusher(base_component.BaseComponent):
         super().__init__(
             TFLitePusherSpec(
                 tflite_model=tflite_model,
+                current_tflite_model=current_tflite_model,
                 model=model,
                 model_run=model_run,
                 transform_graph=transform_graph,

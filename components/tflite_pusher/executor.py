@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,11 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components.current_model.current import version_dir
+from components.current_model.current import (
+    NOTHING_PUSHED,
+    current_digest,
+    version_dir,
+)
 from components.evaluator.variants import Variant, Variants, read_variants
 from components.evaluator.verdict import read_verdict
 from components.lock import locked
@@ -88,6 +94,8 @@ class Executor(base_executor.BaseExecutor):
             return UNCHANGED, current
         if (left := push.rolled_back(destination, digest)) is not None:
             return ROLLED_BACK, left
+        compared = artifact_utils.get_single_uri(input_dict["current_tflite_model"])
+        check_baseline(path_utils.serving_model_dir(compared), destination)
         version = push.next_version(destination)
         config = parse_config(exec_properties["config"])
         verdicts = {
@@ -107,6 +115,7 @@ class Executor(base_executor.BaseExecutor):
         card = model_card.model_card(manifest, verdicts["tflite"].slices)
         (bundle / push.MODEL_CARD).write_text(card, encoding="utf-8")
         manifests.write_manifest(bundle, manifest)
+        check_answers(bundle)
         push.push(
             destination,
             version,
@@ -121,17 +130,70 @@ def check_gated(bundle: Path, judged: Variant) -> None:
     """Makes sure that what is pushed is byte for byte what the gate has judged.
 
     Args:
-      bundle: its folder.
+      bundle: its folder, with the manifest that the gate has seen.
       judged: the variant as the gate has seen it.
 
     Raises:
-      UserError: if ``model.tflite`` is another file.
+      UserError: if a file is another one.
     """
-    digest = hashlib.sha256((bundle / manifests.MODEL).read_bytes()).hexdigest()
-    if digest != judged.sha256:
+    for name, expected in (
+        (manifests.MODEL, judged.sha256),
+        (manifests.MANIFEST, judged.manifest_sha256),
+    ):
+        digest = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+        if digest != expected:
+            raise UserError(
+                f"{name} ({judged.quantization}): has SHA-256 {digest}, expected "
+                f"{expected}, as the gate has judged: nothing is pushed"
+            )
+    push.verify(str(bundle))
+
+
+def check_baseline(bundle: str, destination: str) -> None:
+    """Makes sure that the current version is still the one that gates compared with.
+
+    Args:
+      bundle: folder that CurrentModel copied the current bundle to; nothing is there
+        where nothing was pushed.
+      destination: of the push.
+
+    Raises:
+      UserError: if another version has become the current one since.
+    """
+    manifest = os.path.join(bundle, manifests.MANIFEST)
+    compared = NOTHING_PUSHED
+    if fileio.exists(manifest):
+        text = io_utils.read_string_file(manifest)
+        compared = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    if compared != current_digest(destination):
         raise UserError(
-            f"{manifests.MODEL} ({judged.quantization}): has SHA-256 {digest}, "
-            f"expected {judged.sha256}, as the gate has judged: nothing is pushed"
+            f"push destination {destination}: its current version has changed since "
+            "the model was compared with it. Expected no push or rollback meanwhile: "
+            "run again"
+        )
+
+
+def check_answers(bundle: Path) -> None:
+    """Has the client load the finished bundle and answer its canary, by itself.
+
+    Raises:
+      UserError: if it does not, with what the client says.
+    """
+    # The child finds our packages where this process found them.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pocketrec_device", str(bundle)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise UserError(
+            f"the finished bundle does not answer as it should: {lines[-1]}: nothing "
+            "is pushed"
         )
 
 

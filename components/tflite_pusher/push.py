@@ -163,11 +163,9 @@ def verify(bundle: str) -> None:
       bundle: its folder.
 
     Raises:
-      UserError: if one is missing or not as the manifest says.
+      UserError: if one is missing or not as the manifest says, or that is broken.
     """
-    manifest = json.loads(
-        io_utils.read_string_file(os.path.join(bundle, manifests.MANIFEST))
-    )
+    manifest = _read_manifest(os.path.join(bundle, manifests.MANIFEST))
     for name, entry in manifest["files"].items():
         path = os.path.join(bundle, name)
         if not fileio.exists(path) or _sha256(path) != entry["sha256"]:
@@ -263,9 +261,34 @@ def _sha256(path: str) -> str:
 
 
 def manifest_of(destination: str, version: int) -> dict[str, Any] | None:
-    """A version's manifest; None if there is none any more."""
+    """A version's manifest; None if there is none any more.
+
+    Raises:
+      UserError: if it is broken.
+    """
     path = os.path.join(destination, VERSIONS, str(version), BUNDLE, manifests.MANIFEST)
     if not fileio.exists(path):
         return None
-    result: dict[str, Any] = json.loads(io_utils.read_string_file(path))
-    return result
+    return _read_manifest(path)
+
+
+def _read_manifest(path: str) -> dict[str, Any]:
+    expected = "Expected what a push wrote: restore it, or remove its version"
+    if not fileio.exists(path):
+        raise UserError(f"{path}: is missing. {expected}")
+    try:
+        manifest: dict[str, Any] = json.loads(io_utils.read_string_file(path))
+        version, files = manifest["format_version"], manifest["files"]
+        names = {manifests.MODEL, manifests.ITEMS} - files.keys()
+        digests = [entry["sha256"] for entry in files.values()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: is no manifest: {error!r}. {expected}") from error
+    if version != manifests.FORMAT_VERSION:
+        raise UserError(
+            f"{path}: has format version {version}, expected {manifests.FORMAT_VERSION}"
+        )
+    outside = [n for n in files if os.path.isabs(n) or ".." in n.split("/")]
+    if names or outside or not all(digests):
+        what = f"lacks {', '.join(sorted(names))}" if names else f"names {outside}"
+        raise UserError(f"{path}: {what}. {expected}")
+    return manifest

@@ -271,7 +271,7 @@ def _steps(
     }
     for name, values in given.items():
         _check_one_for_each(name, values, ids)
-    times = [time for time in given["timestamps"] if time is not None]
+    times = [_seconds(time) for time in given["timestamps"] if time is not None]
     for earlier, later in pairwise(times):
         if later < earlier:
             raise RequestError(
@@ -432,6 +432,8 @@ def _seconds(time: Any) -> int:
 
 
 def _user_values(spec: InputSpec, user: Mapping[str, Any]) -> list[Any]:
+    if not isinstance(user, Mapping):
+        raise RequestError(f"user: {user!r} is not allowed. Expected a dict by field")
     if spec.field not in user:
         raise RequestError(
             f"user: {spec.field} is missing, which the model looks at. Expected a "

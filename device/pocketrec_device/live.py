@@ -60,7 +60,7 @@ class LiveRecommender:
         self._checking = threading.Lock()
         self._closed = threading.Event()
         self._served = self._tried = _state(self._destination)
-        self._recommender = self._load()
+        self._recommender = self._load(self._served)
         self._thread = threading.Thread(
             target=self._watch, name="pocketrec-live", daemon=True
         )
@@ -109,7 +109,7 @@ class LiveRecommender:
             if state == self._served:
                 return False
             try:
-                self._recommender = self._load()
+                self._recommender = self._load(state)
             # Whatever it is, the version in use goes on.
             except Exception as error:
                 self._report(error)
@@ -138,8 +138,10 @@ class LiveRecommender:
         while not self._closed.wait(self._interval):
             self.check()
 
-    def _load(self) -> Recommender:
-        recommender = Recommender(self._destination, self._num_threads)
+    def _load(self, state: tuple[object, ...]) -> Recommender:
+        # Not where the pointer is by now: what is served is what was looked at.
+        folder = state[0] if isinstance(state[0], Path) else self._destination
+        recommender = Recommender(folder, self._num_threads)
         if recommender.bundle.canary is not None:
             recommender.self_test()
         return recommender

@@ -251,9 +251,10 @@ class Recommender:
         return [i for i in ids if features.catalogue_key(i, kind) not in items]
 
     def _check_top_k(self, top_k: int) -> None:
-        if not 1 <= top_k <= self.bundle.num_predictions:
+        whole = isinstance(top_k, int) and not isinstance(top_k, bool)
+        if not whole or not 1 <= top_k <= self.bundle.num_predictions:
             raise RequestError(
-                f"top_k: {top_k} is not allowed. Expected 1 to "
+                f"top_k: {top_k!r} is not allowed. Expected 1 to "
                 f"{self.bundle.num_predictions}, as many as the model answers"
             )
 

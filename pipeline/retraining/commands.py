@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import zoneinfo
@@ -124,7 +125,10 @@ def retrain(
         click.echo(f"Error: {error}", err=True)
         sys.exit(scheduler.TEMPORARY_FAILURE)
     except BaseException as error:
-        reporting.report(channels, status.read(output).cycles[-1])
+        cycles = status.read(output).cycles
+        # Unless it failed before it had begun: then the last one is another's.
+        if cycles and cycles[-1].process == os.getpid():
+            reporting.report(channels, cycles[-1])
         if isinstance(error, Exception) and cycle.is_passing(error):
             click.echo(f"Error: {error}", err=True)
             sys.exit(scheduler.TEMPORARY_FAILURE)
@@ -269,7 +273,13 @@ def show_status(output: Path) -> None:
     from components.lock import is_locked
     from pipeline.retraining import scheduler, status
 
-    lines = status.lines(status.read(output), is_locked(str(output)))
+    found = status.read(output)
+    lines = status.lines(found, is_locked(str(output)))
+    if found.push_destination:
+        from components.current_model.current import current_version
+
+        current = current_version(found.push_destination)
+        lines += ["", f"current version: {current or 'none'}"]
     if line := scheduler.schedule_line(output):
         lines += ["", line]
     click.echo("\n".join(lines))

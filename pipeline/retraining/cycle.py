@@ -6,13 +6,14 @@ import dataclasses
 import errno
 import hashlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
 
-from components.current_model.current import current_version
+from components.current_model.current import current_training, current_version
 from components.lock import LockedError, locked
 from components.tflite_pusher import executor as pusher
 from components.tflite_pusher.push import manifest_of
@@ -84,6 +85,7 @@ class Outlook:
       span: the newest, for people; empty where the data has no spans.
       window: all spans that are read, for people.
       current: the version in use.
+      has_weights: whether a warm start can begin with it.
       is_new: whether no cycle has come to a result on this yet.
       judged: by the guards.
     """
@@ -94,6 +96,7 @@ class Outlook:
     span: str
     window: str
     current: int | None
+    has_weights: bool
     is_new: bool
     judged: list[guards.Judged]
 
@@ -109,7 +112,7 @@ class Outlook:
         if not self.is_new:
             yield "Nothing new: the last cycle had the same data and configuration"
             return
-        if self.config.train.warm_start and self.current is not None:
+        if self.config.train.warm_start and self.has_weights:
             yield f"Training begins with the weights of version {self.current}"
         else:
             yield "Training begins from scratch"
@@ -129,7 +132,7 @@ def look(request: Request) -> Outlook:
     data = str(request.data)
     window = open_source(config, data).window
     fingerprint = data_fingerprint(config, data)
-    key = _key(config, fingerprint)
+    key = _key(config, fingerprint, request.push_destination, window)
     span = spans.span_text(window.newest, window.dated) if window else ""
     current = current_version(request.push_destination)
     is_new = _is_new(request, key, window)
@@ -140,27 +143,44 @@ def look(request: Request) -> Outlook:
         span=span,
         window=spans.ranges_text(window.spans, window.dated) if window else "",
         current=current,
+        has_weights=current_training(request.push_destination) is not None,
         is_new=is_new,
         judged=guards.judge(config, data) if is_new and config.retrain.guards else [],
     )
 
 
-def _key(config: pb.RecommenderConfig, fingerprint: str) -> str:
-    """Of data and configuration, less how long things are kept."""
+def _key(
+    config: pb.RecommenderConfig,
+    fingerprint: str,
+    push_destination: str,
+    window: spans.Window | None,
+) -> str:
+    """Of data, configuration and destination, less how long things are kept."""
     told = pb.RecommenderConfig()
     told.CopyFrom(config)
     told.retrain.ClearField("keep_runs")
     told.retrain.ClearField("keep_days")
-    text = f"{fingerprint}\n{config_to_text(told)}"
+    if window is not None:
+        # However it was asked for.
+        told.data.span = str(window.newest)
+    place = _place(push_destination)
+    text = "\n".join([fingerprint, place, config_to_text(told)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _place(folder: str) -> str:
+    return folder if "://" in folder else os.path.abspath(folder)
+
+
 def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
+    current = current_version(request.push_destination)
     done = status.read(request.output).done
     if done is not None:
-        return done.key != key
+        # What was pushed may have been removed since.
+        return done.key != key or (done.version is not None and current is None)
+    if request.from_scratch:
+        return True
     # Where the status was lost, the current version tells what it was made from.
-    current = current_version(request.push_destination)
     manifest = current and manifest_of(request.push_destination, current)
     if not manifest or window is None:
         return True
@@ -185,7 +205,7 @@ def retrain(request: Request, echo: Callable[[str], None]) -> Cycle:
     output.mkdir(parents=True, exist_ok=True)
     with locked(str(output), "output"):
         cycle = Cycle(status.now(), status.RUNNING, process=os.getpid())
-        status.begin(output, cycle)
+        status.begin(output, cycle, _place(request.push_destination))
         try:
             outlook = look(request)
             cycle = dataclasses.replace(cycle, span=outlook.span, key=outlook.key)
@@ -195,14 +215,25 @@ def retrain(request: Request, echo: Callable[[str], None]) -> Cycle:
         except BaseException as error:
             status.end(output, _failed(cycle, error))
             raise
-        status.end(output, ended)
-        for line in housekeeping.prune(
-            output,
-            keep_runs=int(request.config.retrain.keep_runs),
-            keep_days=int(request.config.retrain.keep_days),
-        ):
-            echo(line)
+        else:
+            status.end(output, ended)
+        finally:
+            # After a failure too, which may be that of a full disk.
+            _prune(request, echo)
     return ended
+
+
+def _prune(request: Request, echo: Callable[[str], None]) -> None:
+    keep = request.config.retrain
+    try:
+        lines = housekeeping.prune(
+            request.output, int(keep.keep_runs), int(keep.keep_days)
+        )
+    # What the cycle came to does not depend on it.
+    except (OSError, sqlite3.Error) as error:
+        lines = [f"warning: nothing old is removed: {error}"]
+    for line in lines:
+        echo(line)
 
 
 def _run(

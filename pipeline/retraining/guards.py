@@ -19,7 +19,7 @@ from components.text_table import table_lines
 from components.timeline_example_gen import storage
 from components.timeline_example_gen.columns import plan_columns
 from components.timeline_example_gen.generate import activity_types
-from components.timeline_example_gen.sources import open_source
+from components.timeline_example_gen.sources import OpenedSource, open_source
 from components.timeline_example_gen.sources.source import (
     FIELD_COLUMN,
     ActivityTypes,
@@ -103,13 +103,9 @@ def judge(config: pb.RecommenderConfig, data: str) -> list[Judged]:
     Raises:
       UserError: if the data has no spans, or no such field.
     """
-    compared = pb.RecommenderConfig()
-    compared.CopyFrom(config)
-    if config.retrain.guard_spans:
-        compared.data.span_window = config.retrain.guard_spans + 1
     opened = open_source(config, data)
-    if opened.window is not None:
-        opened = open_source(compared, data)
+    if opened.window is not None and config.retrain.guard_spans:
+        opened = _with_those_before(config, data, opened)
     window, source = opened.window, opened.source
     if window is None:
         raise UserError(
@@ -136,6 +132,22 @@ def judge(config: pb.RecommenderConfig, data: str) -> list[Judged]:
     return judge_spans(config.retrain.guards, newest, others)
 
 
+def _with_those_before(
+    config: pb.RecommenderConfig, data: str, opened: OpenedSource
+) -> OpenedSource:
+    """The same newest span, with as many before it as there are without a gap."""
+    longer = pb.RecommenderConfig()
+    longer.CopyFrom(config)
+    for size in range(2, int(config.retrain.guard_spans) + 2):
+        longer.data.span_window = size
+        try:
+            opened = open_source(longer, data)
+        # A day that is missing there is nothing that training needs.
+        except UserError:
+            break
+    return opened
+
+
 def read_span(
     source: Source,
     types: ActivityTypes,
@@ -155,6 +167,10 @@ def read_span(
         for block in source.read_activities(file, types):
             count.add(block.count)
             batches.append(block.activities)
+    if not batches:
+        nothing = pa.chunked_array([], pa.null())
+        fields = dict.fromkeys(columns, nothing)
+        return Span(nothing, fields, count.rows, count.rejected_rows)
     table = pa.Table.from_batches(batches)
     return Span(
         items=table["item"],
@@ -231,6 +247,7 @@ def _ratio(newest: Span, others: Sequence[Span]) -> float:
 
 def _unknown(newest: Span, others: Sequence[Span]) -> float:
     """Share of activities, not of items."""
+    others = [span for span in others if len(span.items)]
     if not others or not len(newest.items):
         return math.nan
     known = pa.concat_arrays([pc.unique(span.items) for span in others])
@@ -242,7 +259,8 @@ def _distances(
     newest: Span, others: Sequence[Span], fields: Sequence[str]
 ) -> dict[str, float]:
     """TFDV's drift of each field between a span and others together."""
-    if not fields or not others or not newest.rows or not sum(s.rows for s in others):
+    others = [span for span in others if len(span.items)]
+    if not fields or not others or not len(newest.items):
         return dict.fromkeys(fields, math.nan)
     ours = _frame([newest], fields)
     theirs = _frame(others, fields)
@@ -263,9 +281,13 @@ def _distances(
         schema,
         previous_statistics=tfdv.generate_statistics_from_dataframe(theirs),
     )
-    return {
-        _name(info): info.drift_measurements[0].value for info in found.drift_skew_info
+    measured = {
+        _name(info): info.drift_measurements[0].value
+        for info in found.drift_skew_info
+        if info.drift_measurements
     }
+    # Of columns without a value TFDV tells nothing.
+    return {field: measured.get(field, math.nan) for field in fields}
 
 
 def _name(info: anomalies_pb2.DriftSkewInfo) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import logging.handlers
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,18 @@ def report(channels: Channels, cycle: Cycle) -> None:
             answer.raise_for_status()
         # A cycle is not worth less because nobody could be told of it.
         except requests.RequestException as error:
-            what = f"{channels.webhook}: {error}"
+            # Without the path, which may be a password, as the error has it too.
+            where = urllib.parse.urlsplit(channels.webhook).hostname
+            code = getattr(error.response, "status_code", "")
+            what = f"{where}: {type(error).__name__} {code}".rstrip()
             log(channels, {"event": "webhook failed", "message": what})
     if channels.metrics_file is not None:
-        write_metrics(
-            channels.name, status.read(channels.output), channels.metrics_file
-        )
+        found = status.read(channels.output)
+        try:
+            write_metrics(channels.name, found, channels.metrics_file)
+        except OSError as error:
+            what = f"{channels.metrics_file}: {error}"
+            log(channels, {"event": "metrics failed", "message": what})
 
 
 def log(channels: Channels, event: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import random
 import signal
 import subprocess
@@ -21,10 +22,11 @@ from pathlib import Path
 import tenacity
 from croniter import croniter
 
-from components.lock import is_locked, locked
+from components.lock import LockedError, is_locked, locked
 from configs.errors import UserError
 from pipeline.retraining import reporting, status
 from pipeline.retraining.reporting import Channels
+from pipeline.retraining.status import Cycle
 
 # As sysexits.h has it: the same may go through at another time.
 TEMPORARY_FAILURE = 75
@@ -35,6 +37,9 @@ _STATE = "next.json"
 _KEPT_LOGS = 30
 _GRACE_SECONDS = 30.0
 _POLL_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 60.0
+# Exit codes of cycles that have said how they ended, or that are tried again.
+_TOLD_BY_ITSELF = (0, 3, TEMPORARY_FAILURE)
 
 Clock = Callable[[], datetime.datetime]
 
@@ -66,11 +71,16 @@ def check_cron(cron: str) -> None:
     Raises:
       UserError: naming it.
     """
-    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+    try:
+        if len(cron.split()) != 5:
+            raise ValueError("not five fields")
+        croniter(cron, utc_now()).get_next(datetime.datetime)
+    except (ValueError, KeyError) as error:
         raise UserError(
             f"--cron: {cron!r} is not allowed. Expected five fields (minute, hour, day "
-            "of the month, month, day of the week), e.g. '0 3 * * *'"
-        )
+            "of the month, month, day of the week), e.g. '0 3 * * *', with a day that "
+            "there is"
+        ) from error
 
 
 def next_start(schedule: Schedule, after: datetime.datetime) -> datetime.datetime:
@@ -129,7 +139,10 @@ class Scheduler:
         with locked(str(folder), "schedule"):
             for start in self._starts():
                 self._say_next(start)
-                self._stopping.wait(max(0.0, (start - self._clock()).total_seconds()))
+                # In pieces: a machine that sleeps does not count the time.
+                while not self._stopping.is_set() and self._clock() < start:
+                    left = (start - self._clock()).total_seconds()
+                    self._stopping.wait(min(left, _LONGEST_WAIT_SECONDS))
                 if not self._stopping.is_set():
                     self.cycle()
             (folder / _STATE).unlink(missing_ok=True)
@@ -179,11 +192,18 @@ class Scheduler:
         for old in sorted(folder.glob("*.log"))[: 1 - _KEPT_LOGS]:
             old.unlink()
         path = folder / f"{self._clock():%Y%m%dT%H%M%SZ}.log"
+        if self._stopping.is_set() or self._clock() >= deadline:
+            return TEMPORARY_FAILURE
+        before = status.read(self._output).cycles
         self._log(event="started", log=str(path))
         why = ""
         with path.open("ab") as file:
             process = subprocess.Popen(
-                self._command, stdout=file, stderr=subprocess.STDOUT
+                self._command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C reaches the scheduler alone, which ends the cycle in order.
+                start_new_session=True,
             )
             while (code := process.poll()) is None:
                 if self._stopping.is_set():
@@ -196,11 +216,20 @@ class Scheduler:
                 else:
                     self._stopping.wait(_POLL_SECONDS)
         self._log(event="ended", exit_code=code)
-        # Where the process could not tell how it has ended.
-        killed = status.bury(self._output, why or f"it ended with exit code {code}")
-        if killed is not None:
-            reporting.report(self._channels, killed)
+        self._tell_for(code, before, why)
         return code
+
+    def _tell_for(self, code: int, before: Sequence[Cycle], why: str) -> None:
+        """Reports what the process could not: that it was killed, or never began."""
+        why = why or f"it ended with exit code {code}, see {FOLDER}/"
+        unheard = None if code in _TOLD_BY_ITSELF else tuple(before)
+        try:
+            ended = status.bury(self._output, why, unheard)
+        except LockedError:
+            # Another process is at work: what runs is not ours.
+            return
+        if ended is not None:
+            reporting.report(self._channels, ended)
 
     def _end(self, process: subprocess.Popen[bytes], why: str) -> None:
         """Lets the cycle write down that it was interrupted; then kills it."""
@@ -209,13 +238,15 @@ class Scheduler:
         try:
             process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def _say_next(self, start: datetime.datetime) -> None:
         told = {
             "cron": self._schedule.cron,
-            "next_run": start.isoformat(timespec="seconds"),
+            "next_run": start.astimezone(datetime.timezone.utc).isoformat(
+                timespec="seconds"
+            ),
         }
         path = self._output / FOLDER / _STATE
         partial = path.with_name(f".{_STATE}")
@@ -243,4 +274,4 @@ def schedule_line(output: Path) -> str:
     if not path.exists() or not is_locked(str(path.parent)):
         return ""
     told = json.loads(path.read_text(encoding="utf-8"))
-    return f"schedule: {told['cron']}, next run {status.short(told['next_run'])}"
+    return f"schedule: {told['cron']}, next run {status.short(told['next_run'])} UTC"

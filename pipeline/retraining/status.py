@@ -74,10 +74,12 @@ class Status:
     Attributes:
       cycles: the newest, oldest first.
       totals: how many cycles ever ended, by outcome.
+      push_destination: folder of the pushed versions; empty before the first cycle.
     """
 
     cycles: tuple[Cycle, ...] = ()
     totals: dict[str, int] = field(default_factory=dict)
+    push_destination: str = ""
 
     @property
     def done(self) -> Cycle | None:
@@ -129,7 +131,7 @@ def seconds(moment: str) -> float:
     return datetime.datetime.fromisoformat(moment).timestamp()
 
 
-def begin(output: Path, cycle: Cycle) -> None:
+def begin(output: Path, cycle: Cycle, push_destination: str = "") -> None:
     """Adds a cycle. The caller holds the pipeline's lock, so no other is running."""
     status = read(output)
     cycles, totals = [], status.totals
@@ -139,7 +141,8 @@ def begin(output: Path, cycle: Cycle) -> None:
             totals = _counted(totals, KILLED)
         cycles.append(one)
     cycles.append(cycle)
-    write(output, dataclasses.replace(status, cycles=tuple(cycles), totals=totals))
+    begun = Status(tuple(cycles), totals, push_destination or status.push_destination)
+    write(output, begun)
 
 
 def amend(output: Path, cycle: Cycle) -> None:
@@ -164,25 +167,37 @@ def end(output: Path, cycle: Cycle) -> None:
     write(output, dataclasses.replace(status, cycles=(*before, cycle), totals=totals))
 
 
-def bury(output: Path, message: str) -> Cycle | None:
-    """Ends the last cycle if its process has died over it.
+def bury(
+    output: Path, message: str, unheard: tuple[Cycle, ...] | None = None
+) -> Cycle | None:
+    """Ends the last cycle if its process has died over it, or before it began.
 
     Args:
-      output: where no process is at work.
+      output: of the pipeline.
       message: why.
+      unheard: of a process that has failed, the cycles that there were before it: if
+        there are no others, it has not come so far as to say that it began.
 
     Returns:
       The cycle, if there was one to end.
+
+    Raises:
+      LockedError: if a process is at work.
     """
     with locked(str(output), "output"):
         cycles = read(output).cycles
-        if not cycles or cycles[-1].outcome != RUNNING:
+        if cycles and cycles[-1].outcome == RUNNING:
+            last = cycles[-1]
+            ended = dataclasses.replace(
+                last, outcome=KILLED, ended=now(), message=message
+            )
+        elif cycles == unheard:
+            ended = Cycle(now(), FAILED, ended=now(), message=message)
+            begin(output, ended)
+        else:
             return None
-        killed = dataclasses.replace(
-            cycles[-1], outcome=KILLED, ended=now(), message=message
-        )
-        end(output, killed)
-    return killed
+        end(output, ended)
+    return ended
 
 
 def _counted(totals: Mapping[str, int], outcome: str) -> dict[str, int]:

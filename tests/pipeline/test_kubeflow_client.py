@@ -160,6 +160,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 rows = [
                     r for r in rows if r["display_name"] == predicate["stringValue"]
                 ]
+            if experiment := query.get("experiment_id"):
+                rows = [r for r in rows if r["experiment_id"] == experiment]
             end = start + self.server.page_size
             page = {LISTS[what]: rows[start:end], "total_size": len(rows)}
             if end < len(rows):
@@ -305,6 +307,18 @@ def test_delete(kubeflow: Kubeflow, package: Path) -> None:
     assert again.output == expected
 
 
+def test_others_runs_are_left_alone(kubeflow: Kubeflow, package: Path) -> None:
+    options = ("--package", package, "--cron", "0 3 * * *", "--name", "nightly")
+    done(call(kubeflow, "schedule", *options, "--experiment", "theirs"))
+    done(call(kubeflow, "schedule", *options))
+    assert len(kubeflow.kept["recurringruns"]) == 2
+    done(call(kubeflow, "delete", "nightly"))
+    [left] = kubeflow.kept["recurringruns"].values()
+    [theirs, _] = kubeflow.kept["experiments"].values()
+    assert left["experiment_id"] == theirs["experiment_id"]
+    assert "nightly" not in done(call(kubeflow, "list"))
+
+
 def test_a_token(kubeflow: Kubeflow, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     done(call(kubeflow, "list", "--token-file", tmp_path / "token"))
@@ -336,7 +350,18 @@ def test_mistakes_are_told_before_anything_is_asked(
     assert kubeflow.asked == []
 
 
-@pytest.mark.parametrize("text", ["", "a: 1", "- 1", "{", "root: {}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a: 1",
+        "- 1",
+        "{",
+        "root: {}",
+        "\x00",
+        "pipelineInfo: {name: a}\nroot: {inputDefinitions: {parameters: [1]}}",
+    ],
+)
 def test_a_file_that_is_no_package(
     kubeflow: Kubeflow, tmp_path: Path, text: str
 ) -> None:

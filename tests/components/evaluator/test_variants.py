@@ -97,7 +97,7 @@ def test_a_variant_by_its_verdict() -> None:
         MetricVerdict("latency_p50_ms", 0.4),
     )
     verdict = Verdict("TFLITE", False, 7, False, rows, ())
-    found = variant_of("INT8", b"model", pb.RecommenderConfig(), verdict)
+    found = variant_of("INT8", b"model", b"{}", pb.RecommenderConfig(), verdict)
     assert (found.size, found.blessed) == (5, False)
     assert found.metrics == {
         "latency_p50_ms": 0.4,

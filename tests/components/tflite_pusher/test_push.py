@@ -16,10 +16,16 @@ from pathlib import Path
 import pytest
 
 from components.current_model import current
+from components.current_model.current import current_version
 from components.evaluator.variants import Variant
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import model_card, push
-from components.tflite_pusher.executor import check_gated
+from components.tflite_pusher.executor import (
+    check_answers,
+    check_baseline,
+    check_gated,
+)
+from components.tflite_pusher.rollback import rollback
 from configs.errors import UserError
 from tests.components.tflite_pusher.conftest import CONTENT, bundle, tree
 
@@ -243,13 +249,90 @@ def test_the_model_card_tells_data_accuracy_and_limits(tmp_path: Path) -> None:
     assert "limits" in card
 
 
-def test_only_what_was_gated_is_pushed(tmp_path: Path) -> None:
+def judged_as(source: Path) -> Variant:
+    digests = [
+        hashlib.sha256((source / name).read_bytes()).hexdigest()
+        for name in (manifests.MODEL, manifests.MANIFEST)
+    ]
+    model, manifest = digests
+    return Variant("FLOAT16", model, 5, True, manifest_sha256=manifest)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [manifests.MODEL, manifests.MANIFEST, manifests.ITEMS, "vocabularies/item.txt"],
+)
+def test_only_what_was_gated_is_pushed(tmp_path: Path, name: str) -> None:
     source = bundle(tmp_path / "bundle", b"model")
-    judged = Variant("FLOAT16", hashlib.sha256(b"model").hexdigest(), 5, True)
+    judged = judged_as(source)
     check_gated(source, judged)
-    (source / manifests.MODEL).write_bytes(b"other")
-    with pytest.raises(UserError, match=rf"expected {judged.sha256}, as the gate"):
+    changed = (source / name).read_bytes().replace(b"7", b"8") + b"\n"
+    (source / name).write_bytes(changed)
+    with pytest.raises(UserError, match=r"gate has judged|not what the manifest"):
         check_gated(source, judged)
+
+
+def test_a_model_that_was_compared_with_another_version_is_not_pushed(
+    tmp_path: Path, training: dict[str, str]
+) -> None:
+    destination = str(tmp_path / "push")
+    nothing = str(tmp_path / "nothing")
+    check_baseline(nothing, destination)
+    push.push(destination, 1, bundle(tmp_path / "one", version=1), training)
+    with pytest.raises(UserError, match="has changed since the model was compared"):
+        check_baseline(nothing, destination)
+    first = str(Path(destination) / "versions" / "1" / "bundle")
+    check_baseline(first, destination)
+    push.push(destination, 2, bundle(tmp_path / "two", version=2), training)
+    with pytest.raises(UserError, match="has changed since the model was compared"):
+        check_baseline(first, destination)
+    rollback(destination)
+    check_baseline(first, destination)
+
+
+def test_a_finished_bundle_that_does_not_answer_is_not_pushed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"does not answer as it should: Error"):
+        check_answers(bundle(tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"format_version": 1, "files": {}}', "\x00", '"text"'],
+)
+def test_a_broken_manifest_is_told_by_its_path(
+    tmp_path: Path, training: dict[str, str], text: str
+) -> None:
+    destination = str(tmp_path / "push")
+    for version in (1, 2):
+        source = bundle(tmp_path / f"bundle-{version}", version=version)
+        push.push(destination, version, source, training)
+    path = Path(destination, "versions", "1", "bundle", manifests.MANIFEST)
+    path.write_text(text)
+    for call in (
+        lambda: push.manifest_of(destination, 1),
+        lambda: push.verify(str(path.parent)),
+        lambda: rollback(destination, 1),
+    ):
+        with pytest.raises(UserError, match=rf"^{path}: "):
+            call()
+    assert current_version(destination) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"format_version": 9}, "has format version 9, expected 1"),
+        ({"files": {"../../etc/passwd": {"sha256": "0"}}}, "lacks items.jsonl, model"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_not_rolled_back_to(
+    tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    source = bundle(tmp_path / "bundle")
+    path = source / manifests.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=told):
+        push.verify(str(source))
 
 
 def test_a_manifest_lists_every_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from components.tflite_converter.convert import convert
 from components.trainer import ranks
 from components.trainer.export import (
     Recommender,
@@ -479,3 +480,31 @@ def test_long_seen_lists_are_not_one_hot(tmp_path: Path) -> None:
         if output.shape.is_fully_defined()
     )
     assert 512 <= largest < 512 * ROWS
+
+
+def test_a_catalogue_of_4000_items_of_width_64_becomes_small(tmp_path: Path) -> None:
+    rows, movies = 4002, {"vocab_name": "movie_id", "embedding_dim": 64}
+    config = pb.RecommenderConfig()
+    group = config.input.activity_feature_groups.add(encoder_type=pb.GRU)
+    group.features.add(
+        feature_name="context_movie_id",
+        feature_type=pb.INT,
+        feature_length=10,
+        **movies,
+    )
+    config.input.label_feature.CopyFrom(
+        pb.Feature(feature_name="label_movie_id", feature_type=pb.INT, **movies)
+    )
+    config.input.tie_item_embeddings = True
+    config.model.gru_num_units = 64
+    names = ("context_movie_id", "label_movie_id")
+    inputs = ModelInputs(dict.fromkeys(names, rows), np.arange(rows) > 1)
+    model = build_model(config, inputs)
+    saved = tmp_path / "saved"
+    export_device_model(model, config, inputs, str(saved))
+    size = {}
+    for quantization in (pb.FLOAT32, pb.DYNAMIC_RANGE):
+        path = tmp_path / f"{quantization}.tflite"
+        convert(saved, path, quantization, tmp_path / "log", timeout_seconds=300)
+        size[quantization] = path.stat().st_size
+    assert size[pb.DYNAMIC_RANGE] <= 0.35 * size[pb.FLOAT32]

@@ -162,6 +162,38 @@ def test_who_has_what_may_be_shuffled_unseen(days: Path, tmp_path: Path) -> None
     assert all(one.holds for one in judge(config(), str(tmp_path)))
 
 
+def test_a_day_without_rows_and_one_without_a_good_row(tmp_path: Path) -> None:
+    sample = ROOT / "data" / "sample"
+    ratings = cut(read_ratings(sample), 8)
+    for index in range(4):
+        write_day(sample, tmp_path, index, ratings[index])
+    newest = day_folder(tmp_path, 3) / "ratings.dat"
+    newest.write_text("")
+    ratio, rejected, unknown, skew = judge(config(), str(tmp_path))
+    assert ratio.value == 0
+    assert ratio.action == GUARD.SKIP
+    assert all(one.holds for one in (rejected, unknown, skew))
+    newest.write_text("nobody\n" * 100)
+    ratio, rejected, unknown, skew = judge(config(), str(tmp_path))
+    assert rejected.value == 1
+    assert rejected.action == GUARD.STOP
+    # An empty day before is no reason to fail.
+    write_day(sample, tmp_path, 3, ratings[3])
+    (day_folder(tmp_path, 2) / "ratings.dat").write_text("")
+    ratio, rejected, unknown, skew = judge(config(), str(tmp_path))
+    assert ratio.value == pytest.approx(len(ratings[3].user) * 3 / (5253 + 4965))
+    assert unknown.value < 0.1
+
+
+def test_a_day_that_is_missing_before_is_not_needed(tmp_path: Path) -> None:
+    sample = ROOT / "data" / "sample"
+    ratings = cut(read_ratings(sample), 8)
+    for index in (0, 2, 3):
+        write_day(sample, tmp_path, index, ratings[index])
+    ratio, *_ = judge(config(), str(tmp_path))
+    assert ratio.value == pytest.approx(len(ratings[3].user) / len(ratings[2].user))
+
+
 def test_data_without_spans_is_refused() -> None:
     plain = config("data.span_folder=")
     with pytest.raises(UserError, match=r"retrain.guards: .* has no spans to compare"):

@@ -117,7 +117,7 @@ def test_a_webhook_that_does_not_work_is_logged(
     first, second = lines(tmp_path)
     assert first["event"] == "cycle"
     assert second["event"] == "webhook failed"
-    assert "500" in second["message"]
+    assert second["message"] == "127.0.0.1: HTTPError 500"
 
 
 def test_a_webhook_that_is_not_there_is_logged(tmp_path: Path) -> None:

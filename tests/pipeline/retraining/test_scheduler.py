@@ -106,7 +106,8 @@ def test_a_schedule_in_a_time_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    "cron", ["", "0 3 * *", "0 3 * * * *", "60 3 * * *", "@daily", "a b c d e"]
+    "cron",
+    ["", "0 3 * *", "0 3 * * * *", "60 3 * * *", "@daily", "a b c d e", "0 3 30 2 *"],
 )
 def test_what_is_no_cron_expression(cron: str) -> None:
     with pytest.raises(UserError, match=r"--cron: .* Expected five fields"):
@@ -220,7 +221,7 @@ def test_nothing_is_made_up_for_before_the_first_cycle(tmp_path: Path) -> None:
         running.wait_for(lambda: (tmp_path / LOG_FILE).exists())
         line = scheduler.schedule_line(tmp_path)
     start = scheduler.next_start(Schedule("0 3 * * *"), scheduler.utc_now())
-    assert line == f"schedule: 0 3 * * *, next run {start:%Y-%m-%d %H:%M}"
+    assert line == f"schedule: 0 3 * * *, next run {start:%Y-%m-%d %H:%M} UTC"
     assert outcomes(tmp_path) == []
 
 
@@ -233,6 +234,52 @@ def test_starts_are_put_off_by_less_than_the_jitter(tmp_path: Path) -> None:
         assert at("2024-03-01 03:00") <= start < at("2024-03-01 03:10")
         seen.add(start)
     assert len(seen) > 1
+
+
+def test_another_cycle_at_work_is_waited_for(tmp_path: Path) -> None:
+    """As when somebody retrains by hand as the clock strikes."""
+    runner = make(tmp_path, "", retries=2)
+    runner._command = [sys.executable, "-c", "raise SystemExit(75)"]
+    with locked(str(tmp_path), "output"):
+        assert runner.cycle() == 75
+    assert events(tmp_path).count("again") == 2
+
+
+@pytest.mark.parametrize("code", [1, 2, 127])
+def test_what_fails_before_it_has_begun_is_reported(tmp_path: Path, code: int) -> None:
+    runner = make(tmp_path, "")
+    runner._command = [sys.executable, "-c", f"raise SystemExit({code})"]
+    for number in (1, 2):
+        assert runner.cycle() == code
+        assert outcomes(tmp_path) == ["failed"] * number
+    assert events(tmp_path) == ["started", "ended", "cycle"] * 2
+
+
+def test_it_does_not_start_again_once_it_is_stopped(tmp_path: Path) -> None:
+    runner = make(tmp_path, "sys.exit(75)", backoff_seconds=600)
+    thread = threading.Thread(target=runner.cycle)
+    thread.start()
+    while "again" not in events(tmp_path):
+        time.sleep(0.05)
+    runner.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert events(tmp_path) == ["started", "ended", "again"]
+
+
+def test_metrics_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    runner = make(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    runner._channels = Channels("shop", tmp_path, None, tmp_path / "file" / "a.prom")
+    assert runner.cycle() == -signal.SIGKILL
+    assert events(tmp_path)[-2:] == ["cycle", "metrics failed"]
+
+
+def test_the_next_run_is_told_in_utc(tmp_path: Path) -> None:
+    zone = zoneinfo.ZoneInfo("Asia/Tokyo")
+    with Running(make(tmp_path, "sys.exit(0)", timezone=zone), tmp_path) as running:
+        running.wait_for(lambda: (tmp_path / LOG_FILE).exists())
+        assert scheduler.schedule_line(tmp_path).endswith(" 18:00 UTC")
 
 
 def test_it_is_stopped_in_the_middle_of_a_cycle(tmp_path: Path) -> None:
@@ -260,7 +307,7 @@ def test_a_scheduler_that_was_killed_is_not_said_to_wait(tmp_path: Path) -> None
     (folder / "next.json").write_text('{"cron": "c", "next_run": "2024-03-01T03:00"}')
     assert scheduler.schedule_line(tmp_path) == ""
     with locked(str(folder), "schedule"):
-        expected = "schedule: c, next run 2024-03-01 03:00"
+        expected = "schedule: c, next run 2024-03-01 03:00 UTC"
         assert scheduler.schedule_line(tmp_path) == expected
 
 
