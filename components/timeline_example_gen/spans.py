@@ -273,9 +273,12 @@ def number_of(span: str) -> int:
             return (datetime.date.fromisoformat(span) - EPOCH).days
     except ValueError:
         pass  # told below
+    hint = ""
+    if span.startswith("[["):
+        hint = ": the scheduler was to put a date in its place, and did not"
     raise UserError(
         f"data.span: {span!r} is not allowed. Expected a number, a date (2024-03-01) "
-        f"or {LATEST}"
+        f"or {LATEST}{hint}"
     )
 
 

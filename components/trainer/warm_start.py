@@ -160,21 +160,47 @@ def remap_rows(
     body[known] = kept
     body[~known] = mean
     if item_values and known.any() and not known.all():
-        values = np.concatenate([_multi_hot(v[first:]) for v in item_values], axis=1)
-        shared = values[~known] @ values[known].sum(axis=0)
-        total = values[~known] @ (values[known].T @ kept)
-        alike = shared > 0
-        rows = np.flatnonzero(~known)[alike]
-        body[rows] = total[alike] / shared[alike, np.newaxis]
+        totals = np.zeros_like(body)
+        shared = np.zeros(len(body), table.dtype)
+        for ids in item_values:
+            total, count = _by_value(ids[first:], known, kept)
+            totals += total
+            shared += count
+        alike = ~known & (shared > 0)
+        body[alike] = totals[alike] / shared[alike, np.newaxis]
     return result
 
 
-def _multi_hot(ids: np.ndarray) -> np.ndarray:
-    """float32 [rows, largest id + 1]: whether a row has an id; 0 counts for nothing."""
-    result = np.zeros((len(ids), int(ids.max(initial=0)) + 1), np.float32)
-    result[np.arange(len(ids))[:, np.newaxis], ids] = 1
-    result[:, features.PADDING_ID] = 0
-    return result
+def _by_value(
+    ids: np.ndarray, known: np.ndarray, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the sum of the known rows with its values, and how many there are.
+
+    Args:
+      ids: of one feature, [rows, length]; 0 is padding. What a row has twice counts
+        once.
+      known: bool [rows].
+      kept: float32 [known rows, width].
+
+    Returns:
+      float32 [rows, width] and float32 [rows].
+    """
+    ids = np.sort(ids, axis=1)
+    once = ids != features.PADDING_ID
+    once[:, 1:] &= ids[:, 1:] != ids[:, :-1]
+    size = int(ids.max(initial=0)) + 1
+    sums, counts = np.zeros((size, kept.shape[1]), kept.dtype), np.zeros(size)
+    row, place = np.nonzero(once & known[:, np.newaxis])
+    kept_row = np.cumsum(known) - 1
+    np.add.at(sums, ids[row, place], kept[kept_row[row]])
+    np.add.at(counts, ids[row, place], 1)
+    total = np.zeros((len(ids), kept.shape[1]), kept.dtype)
+    count = np.zeros(len(ids), kept.dtype)
+    for column in range(ids.shape[1]):
+        real = once[:, column]
+        total[real] += sums[ids[real, column]]
+        count[real] += counts[ids[real, column]]
+    return total, count
 
 
 def _shapes(config: pb.RecommenderConfig, graph: tft.TFTransformOutput) -> ModelInputs:

@@ -74,7 +74,7 @@ def test_the_poisoned_day_is_refused_by_the_stored_examples(story: Story) -> Non
     row = re.search(r"hr_10_test stored examples +([\d.]+) +([\d.]+) .*FAILED", printed)
     assert row is not None, printed
     candidate, current = map(float, row.groups())
-    assert candidate < current - 0.05
+    assert candidate < current - 0.1
     # On the poisoned examples themselves nothing looks wrong with it.
     assert "SAVED_MODEL: BLESSED" in printed
     assert "Pushed: nothing, the current version stays" in printed

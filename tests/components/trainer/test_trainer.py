@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.trainer import model_inputs
+from components.trainer import model_inputs, names
 from components.trainer.checkpoints import load_checkpoint, model_digest
 from components.trainer.input_pipeline import eval_columns, read_examples
 from components.trainer.metrics import catalogue_metrics
-from components.trainer.run_fn import catalogue_patterns, run_fn
+from components.trainer.run_fn import catalogue_patterns, copy_tree, run_fn
 from components.trainer.trainer import (
     TrainingResult,
     build_model,
@@ -355,6 +355,46 @@ def test_checkpoint_of_another_configuration_is_refused(
         )
 
 
+def test_run_fn_on_a_remote_file_system(
+    vocabulary_world, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As on Kubeflow: TensorFlow's own in memory stands for a bucket."""
+    for split, files in vocabulary_world.files.items():
+        (tmp_path / f"Split-{split}").mkdir()
+        for file in files:
+            shutil.copy(file, tmp_path / f"Split-{split}")
+    config = copy(vocabulary_world.config)
+    config.train.num_epochs = 1
+
+    def run(run_dir: str, base_model: str) -> None:
+        run_fn(
+            SimpleNamespace(
+                custom_config={"config": config_to_text(config)},
+                hyperparameters=None,
+                train_files=[str(tmp_path / "Split-train" / "*")],
+                eval_files=[str(tmp_path / "Split-eval" / "*")],
+                transform_output=vocabulary_world.transform_output,
+                serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
+                model_run_dir=run_dir,
+                base_model=base_model,
+            )
+        )
+
+    run("ram://bucket/first", "ram://bucket/nothing")
+    [best] = tf.io.gfile.glob("ram://bucket/first/checkpoints/*-best.weights.h5")
+    assert tf.io.gfile.exists("ram://bucket/first/history.json")
+    base = "ram://bucket/base"
+    copy_tree(vocabulary_world.transform_output, f"{base}/{names.BASE_TRANSFORM}")
+    tf.io.gfile.copy(best, f"{base}/{names.BASE_WEIGHTS}")
+    with tf.io.gfile.GFile(f"{base}/{names.BASE_CONFIG}", "w") as file:
+        file.write(config_to_text(config))
+    capsys.readouterr()
+    config.train.warm_start = True
+    run("ram://bucket/second", base)
+    assert capsys.readouterr().out.startswith("warm start: movie_id ")
+    assert not list(Path().glob("ram:*"))
+
+
 def test_run_fn_finds_the_catalogue_beside_train(
     vocabulary_world, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -375,6 +415,7 @@ def test_run_fn_finds_the_catalogue_beside_train(
             model_run_dir=str(tmp_path / "run"),
             custom_config={"config": config_to_text(config), "code_digest": "x"},
             hyperparameters={"values": {"train.batch_size": 32}},
+            base_model=None,
         )
     )
     assert capsys.readouterr().out.startswith("epoch 1/1  loss ")
