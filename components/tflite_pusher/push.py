@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ CURRENT = "CURRENT"
 MODEL_CARD = "model_card.md"
 # What messages call it.
 DESTINATION = "push destination"
+
+_logger = logging.getLogger(__name__)
 
 _REMOVED = ".removed-"
 _BLOCK = 2**20
@@ -125,7 +128,12 @@ def push(
                 "another run meanwhile; run again"
             )
         fileio.rename(staging, final)
-        make_current(destination, PUSH, version, replaced)
+        try:
+            make_current(destination, PUSH, version, replaced)
+        except (OSError, tf.errors.OpError):
+            # Nobody has seen it yet.
+            fileio.rmtree(final)
+            raise
     # TensorFlow's file systems raise errors of their own, which are no OSErrors.
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
@@ -134,7 +142,11 @@ def push(
     finally:
         if fileio.exists(staging):
             fileio.rmtree(staging)
-    _retain(destination, keep_versions)
+    try:
+        _retain(destination, keep_versions)
+    # The version is live; what should have gone goes with the next push.
+    except (OSError, tf.errors.OpError) as error:
+        _logger.warning("old versions stay: %s", _one_line(error))
 
 
 def make_current(
@@ -151,9 +163,17 @@ def make_current(
     if replaced is not None and push_log.current_since(destination, replaced) is None:
         push_log.append(destination, push_log.FOUND, replaced, None)
     written = os.path.join(destination, f"{STAGING}{uuid.uuid4().hex}")
-    io_utils.write_string_file(written, f"{version}\n")
-    fileio.rename(written, os.path.join(destination, CURRENT), overwrite=True)
-    push_log.append(destination, kind, version, replaced)
+    try:
+        io_utils.write_string_file(written, f"{version}\n")
+        fileio.rename(written, os.path.join(destination, CURRENT), overwrite=True)
+    finally:
+        if fileio.exists(written):
+            fileio.remove(written)
+    try:
+        push_log.append(destination, kind, version, replaced)
+    # It is current, whatever the log says; the next event makes up for this one.
+    except (OSError, tf.errors.OpError) as error:
+        _logger.warning("the push log lacks version %d: %s", version, _one_line(error))
 
 
 def verify(bundle: str) -> None:

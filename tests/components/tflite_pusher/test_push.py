@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -247,6 +248,35 @@ def test_the_model_card_tells_data_accuracy_and_limits(tmp_path: Path) -> None:
     assert "| hr_10_test |  | 0.2500 | 0.1000 |" in card
     assert "seen=kept" in card
     assert "limits" in card
+
+
+@pytest.mark.parametrize("what", ["pointer", "log", "retention"])
+def test_a_disk_that_is_full_at_the_last_moment(
+    what: str,
+    tmp_path: Path,
+    training: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    destination = str(tmp_path / "push")
+    push.push(destination, 1, bundle(tmp_path / "one", version=1), training)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = tree(Path(destination))
+    if what == "pointer":
+        monkeypatch.setattr(push.io_utils, "write_string_file", full)
+    else:
+        place = (push.push_log, "append") if what == "log" else (push, "_retain")
+        monkeypatch.setattr(*place, full)
+    second = bundle(tmp_path / "two", version=2)
+    if what != "pointer":
+        push.push(destination, 2, second, training)
+        assert current_version(destination) == 2
+        return
+    with pytest.raises(UserError, match=r"cannot be written: .*No space left"):
+        push.push(destination, 2, second, training)
+    assert tree(Path(destination)) == before
 
 
 def judged_as(source: Path) -> Variant:
