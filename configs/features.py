@@ -11,6 +11,7 @@ import datetime
 import re
 import zoneinfo
 from collections.abc import Iterator
+from itertools import pairwise
 
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -233,6 +234,16 @@ def ranking_layer_dims(config: pb.RecommenderConfig) -> tuple[int, ...]:
 def history_length_buckets(config: pb.RecommenderConfig) -> tuple[int, ...]:
     """First history length of each bucket after the first, ascending."""
     return tuple(config.data.history_length_buckets) or DEFAULT_HISTORY_LENGTH_BUCKETS
+
+
+def history_length_names(config: pb.RecommenderConfig) -> list[str]:
+    """Names of the buckets of history lengths: ``0``, ``1-4``, ... ``100+``."""
+    first = [1, *history_length_buckets(config)]
+    names = [
+        f"{low}-{high - 1}" if high - 1 > low else f"{low}"
+        for low, high in pairwise(first)
+    ]
+    return ["0", *names, f"{first[-1]}+"]
 
 
 def cut(data: pb.DataConfig, field: str) -> int:

@@ -991,6 +991,15 @@ def _check_sliced(
     if bound.slice_feature not in allowed:
         expected = f"one of {', '.join(allowed)}, by which examples are sliced"
         raise _error(f"{path}.slice_feature", bound.slice_feature, expected)
+    # Of other features only the data knows the values.
+    known: Iterable[str] = ()
+    if bound.slice_feature == features.HISTORY_LENGTH:
+        known = features.history_length_names(config)
+    elif bound.slice_feature == features.LABEL_POPULARITY:
+        known = features.POPULARITY_BUCKETS
+    if known and bound.slice_value and bound.slice_value not in known:
+        expected = f"one of {', '.join(known)}"
+        raise _error(f"{path}.slice_value", bound.slice_value, expected)
 
 
 def _explain(descriptor: Any, prefix: str) -> Iterator[tuple[str, str, str]]:

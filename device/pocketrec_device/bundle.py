@@ -137,6 +137,20 @@ class Bundle:
             altered or does not fit the manifest.
         """
         folder = find_bundle(path)
+        try:
+            return cls._load(folder)
+        except BundleError:
+            # Of a destination another version may have taken over while this one was
+            # read, and have had it removed.
+            again = find_bundle(path)
+            if again == folder:
+                raise
+            return cls._load(again)
+
+    @classmethod
+    def _load(cls, folder: Path) -> Bundle:
+        if not _stays_in(folder, folder / MANIFEST):
+            raise BundleError(f"{folder / MANIFEST}: leads out of the bundle")
         manifest = _read_manifest(folder / MANIFEST)
         at = Reader(folder / MANIFEST, manifest)
         version = at.value("format_version", int)
@@ -200,6 +214,8 @@ def find_bundle(path: str | Path) -> Path:
             f"folder in {path / VERSIONS}"
         )
     folder = path / VERSIONS / text / BUNDLE
+    if not (_stays_in(path, pointer) and _stays_in(path, folder)):
+        raise BundleError(f"{path}: version {text} leads out of it")
     if not os.path.isfile(folder / MANIFEST):
         raise BundleError(
             f"{pointer}: names version {text}, but {folder} holds no {MANIFEST}"

@@ -181,6 +181,11 @@ def test_elements_are_replaced_and_removed(config: pb.RecommenderConfig) -> None
         ),
         ("eval.bounds.0.slice_value=x", ("bounds.0.slice_value", "slice_feature")),
         (
+            "eval.bounds.0={metric: 'hr_10_test' lower_bound: 0.1 "
+            "slice_feature: 'history_length' slice_value: '5-10'}",
+            ("slice_value", "5-10", "0, 1-4, 5-9, 10-19, 20-49, 50-99, 100+"),
+        ),
+        (
             'eval.bounds={metric: "model_bytes" upper_bound: 9 max_regression: 1}',
             ("eval.bounds.0.max_regression", "model_bytes has"),
         ),

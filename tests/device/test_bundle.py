@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pocketrec_device import Bundle, BundleError
+from pocketrec_device import bundle as bundle_module
 from pocketrec_device.bundle import find_bundle
 
 Manifest = dict[str, Any]
@@ -219,6 +220,45 @@ def test_a_link_out_of_the_bundle_is_refused(write_bundle, tmp_path):
     os.symlink(tmp_path / "elsewhere", folder / "model.tflite")
     with pytest.raises(BundleError, match=r"'model.tflite', which is outside"):
         Bundle.load(folder)
+
+
+def test_a_manifest_elsewhere_is_refused(write_bundle, tmp_path):
+    folder = write_bundle()
+    shutil.move(folder / "manifest.json", tmp_path / "manifest.json")
+    os.symlink(tmp_path / "manifest.json", folder / "manifest.json")
+    with pytest.raises(BundleError, match=r"manifest.json: leads out of the bundle"):
+        Bundle.load(folder)
+
+
+def test_a_version_elsewhere_is_refused(write_bundle, tmp_path):
+    folder = write_bundle()
+    place = tmp_path / "push"
+    (place / "versions" / "1").mkdir(parents=True)
+    (place / "CURRENT").write_text("1\n")
+    os.symlink(folder, place / "versions" / "1" / "bundle")
+    with pytest.raises(BundleError, match="version 1 leads out of it"):
+        Bundle.load(place)
+
+
+def test_a_version_that_is_removed_while_it_is_read(
+    write_bundle, tmp_path, monkeypatch
+):
+    """As retention does, after another has taken over."""
+    place, source = tmp_path / "push", write_bundle()
+    for version in ("1", "2"):
+        (place / "versions" / version).mkdir(parents=True)
+        shutil.copytree(source, place / "versions" / version / "bundle")
+    (place / "CURRENT").write_text("1\n")
+    read = bundle_module._read_files
+
+    def removed_meanwhile(folder: Path, at: Any) -> Any:
+        if folder.parent.name == "1":
+            (place / "CURRENT").write_text("2\n")
+            shutil.rmtree(folder)
+        return read(folder, at)
+
+    monkeypatch.setattr(bundle_module, "_read_files", removed_meanwhile)
+    assert Bundle.load(place).path.parent.name == "2"
 
 
 def _set(*path: str | int, value: Any) -> Callable[[Manifest], None]:
