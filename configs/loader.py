@@ -923,18 +923,29 @@ def _check_eval(config: pb.RecommenderConfig) -> None:
         limits = ("lower_bound", "upper_bound", "max_regression")
         if not any(bound.HasField(limit) for limit in limits):
             raise _error(path, bound.metric, f"one of {', '.join(limits)}")
+        both = bound.HasField("lower_bound") and bound.HasField("upper_bound")
+        if both and bound.lower_bound > bound.upper_bound:
+            expected = f"at most its upper_bound, {bound.upper_bound:g}"
+            raise _error(f"{path}.lower_bound", bound.lower_bound, expected)
     for gate in (pb.SAVED_MODEL, pb.TFLITE):
         if not any(
-            bound.HasField("lower_bound") or bound.HasField("upper_bound")
+            _binds(bound)
             for bound in features.gate_bounds(config, gate)
             if not bound.slice_feature and not features.is_device_metric(bound.metric)
         ):
             raise _error(
                 "eval.bounds",
                 f"no absolute bound for the {pb.Gate.Name(gate)} gate",
-                "a lower_bound or upper_bound: without one a first run lets every "
-                "model through",
+                "a lower_bound above 0, or an upper_bound of mean_rank_test: without "
+                "one a first run lets every model through",
             )
+
+
+def _binds(bound: pb.MetricBound) -> bool:
+    """Whether a model can be too bad for it."""
+    if bound.metric == "mean_rank_test":
+        return bool(bound.HasField("upper_bound"))
+    return bool(bound.lower_bound > 0)
 
 
 def _check_guards(config: pb.RecommenderConfig) -> None:

@@ -97,12 +97,21 @@ def current_models(push_destination: str) -> tuple[str, str] | None:
 
 
 def stored_examples(push_destination: str) -> str | None:
-    """Folder of the test examples that the current version was judged by, if any."""
+    """Folder of the test examples that the current version was judged by.
+
+    Returns:
+      None where nothing is pushed.
+
+    Raises:
+      UserError: if ``CURRENT`` is broken or the version lacks them.
+    """
     version = current_version(push_destination)
     if version is None:
         return None
     folder = os.path.join(version_dir(push_destination, version), EXAMPLES)
-    return folder if fileio.isdir(folder) else None
+    # Without them, bad new data could lower the bar for both models.
+    _require(folder, version)
+    return folder
 
 
 def current_training(push_destination: str) -> tuple[str, str, str] | None:

@@ -70,7 +70,10 @@ class Variants:
         ]
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """The variants as the manifest holds them, without what a machine measures."""
+        """The variants as the manifest holds them, without what a machine measures.
+
+        Nor with why one is refused, which may be its latency, or names a log.
+        """
         return [
             {
                 "quantization": variant.quantization,
@@ -80,7 +83,11 @@ class Variants:
                     for name, value in variant.metrics.items()
                     if name not in OF_MACHINE
                 },
-                "fate": self._fate(variant),
+                "fate": self._fate(variant)
+                if variant.blessed
+                else "refused"
+                if variant.sha256
+                else "not converted",
             }
             for variant in self.tried
         ]

@@ -43,6 +43,7 @@ DESTINATION = "push destination"
 _logger = logging.getLogger(__name__)
 
 _REMOVED = ".removed-"
+_PROBE = ".probe-"
 _BLOCK = 2**20
 
 
@@ -198,7 +199,7 @@ def versions_of(destination: str) -> list[int]:
     if not fileio.isdir(folder):
         return []
     names = [str(name).rstrip("/") for name in fileio.listdir(folder)]
-    return sorted(int(name) for name in names if name.isdigit())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def _retain(destination: str, keep_versions: int) -> None:
@@ -223,7 +224,7 @@ def _sweep(destination: str) -> None:
         folder = os.path.join(destination, part)
         for name in fileio.listdir(folder) if fileio.isdir(folder) else ():
             path = os.path.join(folder, str(name).rstrip("/"))
-            if str(name).startswith((STAGING, _REMOVED)):
+            if str(name).startswith((STAGING, _REMOVED, _PROBE)):
                 remove = fileio.rmtree if fileio.isdir(path) else fileio.remove
                 remove(path)
 
@@ -234,7 +235,7 @@ def check_writable(destination: str) -> None:
     Raises:
       UserError: if the folder cannot be made or written.
     """
-    probe = os.path.join(destination, f".probe-{uuid.uuid4().hex}")
+    probe = os.path.join(destination, f"{_PROBE}{uuid.uuid4().hex}")
     try:
         fileio.makedirs(destination)
         io_utils.write_string_file(probe, "")

@@ -171,6 +171,15 @@ def test_elements_are_replaced_and_removed(config: pb.RecommenderConfig) -> None
         ("data.build_vocabs=false", ("data.vocab_dir",)),
         ("eval.bounds=", ("eval.bounds", "no absolute bound", "SAVED_MODEL")),
         ("eval.bounds.0.gate=TFLITE", ("eval.bounds", "SAVED_MODEL")),
+        ("eval.bounds.0.lower_bound=0", ("eval.bounds", "no absolute bound")),
+        (
+            "eval.bounds.0={metric: 'hr_10_test' upper_bound: 1}",
+            ("eval.bounds", "no absolute bound", "lower_bound above 0"),
+        ),
+        (
+            "eval.bounds.0={metric: 'hr_10_test' lower_bound: 0.9 upper_bound: 0.1}",
+            ("eval.bounds.0.lower_bound", "0.9", "at most its upper_bound, 0.1"),
+        ),
         (
             "eval.bounds.0.slice_feature=history_length",
             ("eval.bounds", "no absolute bound"),
