@@ -119,7 +119,9 @@ def retrain(
     # A scheduler that is stopped, or whose time is up, ends its cycle in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        ended = cycle.retrain(request, click.echo)
+        ended = cycle.retrain(
+            request, click.echo, lambda killed: reporting.report(channels, killed)
+        )
     except cycle.LockedError as error:
         # Another cycle's status is none of this one's business.
         click.echo(f"Error: {error}", err=True)

@@ -187,12 +187,17 @@ def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
     return bool(manifest["data"].get("spans") != list(window.spans))
 
 
-def retrain(request: Request, echo: Callable[[str], None]) -> Cycle:
+def retrain(
+    request: Request,
+    echo: Callable[[str], None],
+    on_killed: Callable[[Cycle], None] = lambda cycle: None,
+) -> Cycle:
     """Runs a cycle, and writes down how it went.
 
     Args:
       request: what is wanted.
       echo: receives lines for the terminal.
+      on_killed: receives an earlier cycle of which nobody knew yet how it had ended.
 
     Returns:
       The cycle as it stands in the status.
@@ -205,7 +210,8 @@ def retrain(request: Request, echo: Callable[[str], None]) -> Cycle:
     output.mkdir(parents=True, exist_ok=True)
     with locked(str(output), "output"):
         cycle = Cycle(status.now(), status.RUNNING, process=os.getpid())
-        status.begin(output, cycle, _place(request.push_destination))
+        for killed in status.begin(output, cycle, _place(request.push_destination)):
+            on_killed(killed)
         try:
             outlook = look(request)
             cycle = dataclasses.replace(cycle, span=outlook.span, key=outlook.key)

@@ -131,18 +131,24 @@ def seconds(moment: str) -> float:
     return datetime.datetime.fromisoformat(moment).timestamp()
 
 
-def begin(output: Path, cycle: Cycle, push_destination: str = "") -> None:
-    """Adds a cycle. The caller holds the pipeline's lock, so no other is running."""
+def begin(output: Path, cycle: Cycle, push_destination: str = "") -> tuple[Cycle, ...]:
+    """Adds a cycle. The caller holds the pipeline's lock, so no other is running.
+
+    Returns:
+      Those that said they were: killed, as is now known.
+    """
     status = read(output)
-    cycles, totals = [], status.totals
+    cycles, totals, killed = [], status.totals, []
     for one in status.cycles:
         if one.outcome == RUNNING:
             one = dataclasses.replace(one, outcome=KILLED)
             totals = _counted(totals, KILLED)
+            killed.append(one)
         cycles.append(one)
     cycles.append(cycle)
     begun = Status(tuple(cycles), totals, push_destination or status.push_destination)
     write(output, begun)
+    return tuple(killed)
 
 
 def amend(output: Path, cycle: Cycle) -> None:

@@ -83,7 +83,8 @@ def test_a_cycle_that_was_killed(tmp_path: Path) -> None:
     status.begin(tmp_path, FIRST)
     assert "running" in status.lines(status.read(tmp_path), is_running=True)[1]
     assert "killed" in status.lines(status.read(tmp_path), is_running=False)[1]
-    status.begin(tmp_path, FIRST)
+    [first] = status.begin(tmp_path, FIRST)
+    assert first.outcome == "killed"
     found = status.read(tmp_path)
     assert [c.outcome for c in found.cycles] == ["killed", "running"]
     assert found.totals == {"killed": 1}
