@@ -118,7 +118,7 @@ def create_pipeline(
     current_model = CurrentModel(
         push_destination=binding.push_destination,
         current_digest=binding.current_digest,
-        code_digest=code_digest("components.current_model"),
+        code_digest=code_digest("components.current_model", "components.trainer.names"),
     )
     tuner = _tuner(config, transform, schema_gen) if config.tune.num_trials else None
     trainer = Trainer(
