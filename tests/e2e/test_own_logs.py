@@ -138,9 +138,6 @@ def test_a_span_that_is_not_there(run: Run) -> None:
     [line] = refused.err.splitlines()
     assert "span 2024-03-12 (19794) does not exist" in line
     assert "There are 2024-03-09 (19791) to 2024-03-11 (19793)" in line
-    too_early = run_own(run.folder, "--span", "2024-03-09")
-    assert too_early.code == 1
-    assert "2024-03-08" in too_early.err and "window of 2" in too_early.err
 
 
 def test_the_device_makes_the_same_tensors_from_a_history(run: Run) -> None:
