@@ -14,7 +14,7 @@ from examples.retraining import CONFIG, Story, tell
 from pocketrec_device import Recommender
 from tests.e2e.commands import pocketrec
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.story]
 
 
 @pytest.fixture(scope="module")
