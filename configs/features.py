@@ -10,8 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 import zoneinfo
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -236,14 +235,27 @@ def history_length_buckets(config: pb.RecommenderConfig) -> tuple[int, ...]:
     return tuple(config.data.history_length_buckets) or DEFAULT_HISTORY_LENGTH_BUCKETS
 
 
-def history_length_names(config: pb.RecommenderConfig) -> list[str]:
-    """Names of the buckets of history lengths: ``0``, ``1-4``, ... ``100+``."""
-    first = [1, *history_length_buckets(config)]
-    names = [
-        f"{low}-{high - 1}" if high - 1 > low else f"{low}"
-        for low, high in pairwise(first)
-    ]
-    return ["0", *names, f"{first[-1]}+"]
+def history_bucket(position: int, buckets: Sequence[int]) -> str:
+    """The bucket of a history length as text: ``"5-9"``, ``"100+"``; none is ``"0"``.
+
+    Args:
+      position: activities before the label.
+      buckets: first history length of each bucket after the first, ascending.
+    """
+    if position == 0:
+        return "0"
+    below = [1, *(first for first in buckets if first <= position)]
+    above = [first for first in buckets if first > position]
+    if not above:
+        return f"{below[-1]}+"
+    return f"{below[-1]}-{above[0] - 1}" if above[0] - 1 > below[-1] else f"{below[-1]}"
+
+
+def history_bucket_names(config: pb.RecommenderConfig) -> list[str]:
+    """All buckets of history lengths, the shortest first."""
+    buckets = history_length_buckets(config)
+    names = [history_bucket(position, buckets) for position in (0, 1, *buckets)]
+    return list(dict.fromkeys(names))
 
 
 def cut(data: pb.DataConfig, field: str) -> int:

@@ -1005,7 +1005,7 @@ def _check_sliced(
     # Of other features only the data knows the values.
     known: Iterable[str] = ()
     if bound.slice_feature == features.HISTORY_LENGTH:
-        known = features.history_length_names(config)
+        known = features.history_bucket_names(config)
     elif bound.slice_feature == features.LABEL_POPULARITY:
         known = features.POPULARITY_BUCKETS
     if known and bound.slice_value and bound.slice_value not in known:

@@ -30,20 +30,31 @@ _WRONG = (TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """What a run may choose.
+
+    Attributes:
+      kind: ``parameterType``, e.g. ``NUMBER_INTEGER``.
+      default: its value unless chosen.
+    """
+
+    kind: str
+    default: Any
+
+
+@dataclass(frozen=True)
 class Package:
     """A compiled pipeline.
 
     Attributes:
       path: of the YAML file.
       name: of the pipeline.
-      parameters: by name, its ``parameterType`` and ``defaultValue``.
-      types: by name, its ``parameterType``.
+      parameters: by name.
     """
 
     path: Path
     name: str
-    parameters: Mapping[str, Mapping[str, Any]]
-    types: Mapping[str, str]
+    parameters: Mapping[str, Parameter]
 
 
 def read_package(path: Path) -> Package:
@@ -56,8 +67,11 @@ def read_package(path: Path) -> Package:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
         name = spec["pipelineInfo"]["name"]
         declared = spec["root"]["inputDefinitions"]["parameters"]
-        types = {key: one["parameterType"] for key, one in declared.items()}
-        return Package(path, str(name), declared, types)
+        parameters = {
+            key: Parameter(one["parameterType"], one.get("defaultValue"))
+            for key, one in declared.items()
+        }
+        return Package(path, str(name), parameters)
     except (OSError, ValueError, yaml.YAMLError, LookupError, *_WRONG) as error:
         raise UserError(
             f"{path}: is no compiled pipeline. Expected what `pocketrec kubeflow "
@@ -76,11 +90,11 @@ def parameter_values(package: Package, given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name not in package.parameters:
             known = ", ".join(
-                f"{known} (by default {declared.get('defaultValue')!r})"
-                for known, declared in sorted(package.parameters.items())
+                f"{known} (by default {parameter.default!r})"
+                for known, parameter in sorted(package.parameters.items())
             )
             raise UserError(f"--param {text}: expected NAME=VALUE, of {known}")
-        if package.types[name] != _INTEGER:
+        if package.parameters[name].kind != _INTEGER:
             values[name] = value
             continue
         try:
@@ -182,9 +196,10 @@ class Backend:
             experiment = self._client.create_experiment(
                 self._experiment, namespace=self._namespace
             )
-            before = [run for run in self._recurring() if run.display_name == name]
+            number = str(experiment.experiment_id)
+            before = [r for r in self._recurring(number) if r.display_name == name]
             created = self._client.create_recurring_run(
-                experiment.experiment_id,
+                number,
                 name,
                 cron_expression=six_fields(cron),
                 max_concurrency=1,
@@ -206,7 +221,7 @@ class Backend:
           UserError: if there is none, naming those that there are.
         """
         with _told(self._host):
-            found = self._recurring()
+            found = self._recurring(self._find_experiment())
             named = [run for run in found if run.display_name == name]
             for run in named:
                 self._client.delete_recurring_run(run.recurring_run_id)
@@ -220,6 +235,7 @@ class Backend:
     def lines(self, num_runs: int) -> list[str]:
         """Recurring runs and the newest runs, as tables."""
         with _told(self._host):
+            experiment = self._find_experiment()
             recurring = [
                 (
                     run.display_name,
@@ -229,13 +245,13 @@ class Backend:
                     _word(run.status),
                     run.recurring_run_id,
                 )
-                for run in self._recurring()
+                for run in self._recurring(experiment)
             ]
-            found = self._client.list_runs(
+            found = experiment and self._client.list_runs(
                 page_size=num_runs,
                 sort_by="created_at desc",
                 namespace=self._namespace,
-                experiment_id=self._experiment_id(),
+                experiment_id=experiment,
             )
             runs = [
                 (
@@ -244,7 +260,7 @@ class Backend:
                     _word(run.state),
                     run.run_id,
                 )
-                for run in found.runs or []
+                for run in (found and found.runs) or []
             ]
         return [
             *_table(("recurring run", "cron", "status", "id"), recurring),
@@ -252,27 +268,33 @@ class Backend:
             *_table(("run", "created", "state", "id"), runs),
         ]
 
-    def _experiment_id(self) -> str:
-        """Others' runs are none of ours; an experiment that is not there is made."""
-        experiment = self._client.create_experiment(
-            self._experiment, namespace=self._namespace
-        )
-        return str(experiment.experiment_id)
+    def _find_experiment(self) -> str | None:
+        """Its id, None where there is none yet; others' runs are none of ours."""
+        try:
+            found = self._client.get_experiment(
+                experiment_name=self._experiment, namespace=self._namespace
+            )
+        except ValueError as error:
+            if str(error).startswith("No experiment is found"):
+                return None
+            raise
+        return str(found.experiment_id)
 
-    def _recurring(self) -> list[Any]:
+    def _recurring(self, experiment: str | None) -> list[Any]:
         found: list[Any] = []
         token = ""
-        while True:
+        while experiment is not None:
             page = self._client.list_recurring_runs(
                 page_token=token,
                 page_size=_PAGE,
                 namespace=self._namespace,
-                experiment_id=self._experiment_id(),
+                experiment_id=experiment,
             )
             found += page.recurring_runs or []
             token = page.next_page_token
             if not token:
-                return found
+                break
+        return found
 
 
 @contextlib.contextmanager

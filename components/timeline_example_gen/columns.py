@@ -131,22 +131,6 @@ def plan_columns(config: pb.RecommenderConfig, source: Source) -> Plan:
     return plan
 
 
-def history_bucket(position: int, buckets: Sequence[int]) -> str:
-    """The bucket of a history length as text: ``"5-9"``, ``"100+"``; none is ``"0"``.
-
-    Args:
-      position: activities before the label.
-      buckets: first history length of each bucket after the first, ascending.
-    """
-    if position == 0:
-        return "0"
-    below = [1, *(first for first in buckets if first <= position)]
-    above = [first for first in buckets if first > position]
-    if not above:
-        return f"{below[-1]}+"
-    return f"{below[-1]}-{above[0] - 1}" if above[0] - 1 > below[-1] else f"{below[-1]}"
-
-
 def _configured_types(
     config: pb.RecommenderConfig, source: Source
 ) -> dict[tuple[bool, str], int]:

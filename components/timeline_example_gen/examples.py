@@ -132,7 +132,7 @@ class ExampleColumns:
         self._user_ids = encode_values(every_user, Terms(activities.user_terms))
         self._timestamps = encode_values(activities.timestamp)
         longest = int(activities.position.max(initial=0))
-        texts = [names.history_bucket(p, plan.buckets) for p in range(longest + 1)]
+        texts = [features.history_bucket(p, plan.buckets) for p in range(longest + 1)]
         distinct, codes = np.unique(texts, return_inverse=True)
         terms = Terms(pa.array([t.encode() for t in distinct], pa.large_binary()))
         self._buckets = encode_values(codes.reshape(-1), terms)  # by position

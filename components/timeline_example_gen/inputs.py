@@ -47,7 +47,13 @@ class Inputs:
     window: spans.Window | None = None
 
 
-def find_inputs(data: pb.DataConfig, folder: str, wanted: Wanted, kind: str) -> Inputs:
+def find_inputs(
+    data: pb.DataConfig,
+    folder: str,
+    wanted: Wanted,
+    kind: str,
+    whole_window: bool = True,
+) -> Inputs:
     """Finds the files of a source.
 
     A table is taken from the newest span of the window that has it, else from the data
@@ -58,6 +64,7 @@ def find_inputs(data: pb.DataConfig, folder: str, wanted: Wanted, kind: str) -> 
       folder: the data folder.
       wanted: what the source reads.
       kind: the source's, for messages.
+      whole_window: whether no span of the window may be missing, see `spans.select`.
 
     Raises:
       UserError: if a file is missing, or a span of the window.
@@ -65,7 +72,7 @@ def find_inputs(data: pb.DataConfig, folder: str, wanted: Wanted, kind: str) -> 
     names = [_below(data.span_folder, name) for name in wanted.activities]
     window = None
     if any(map(spans.has_placeholders, names)):
-        window = _find_window(data, folder, names)
+        window = _find_window(data, folder, names, whole_window)
         found = [name for span in window.spans for name in window.files[span]]
     else:
         _check_no_span(data)
@@ -133,7 +140,7 @@ def _each_once(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _find_window(
-    data: pb.DataConfig, folder: str, names: Sequence[str]
+    data: pb.DataConfig, folder: str, names: Sequence[str], whole: bool
 ) -> spans.Window:
     patterns = []
     for name in names:
@@ -141,7 +148,7 @@ def _find_window(
         patterns.append(spans.parse_pattern(name, field))
     there = {n for pattern in patterns for n in _matching(folder, pattern.glob)}
     try:
-        window = spans.select(patterns, there, data.span, data.span_window)
+        window = spans.select(patterns, there, data.span, data.span_window, whole)
         for pattern in patterns:
             _check_nothing_newer(folder, pattern, window, data.span == spans.LATEST)
     except UserError as error:

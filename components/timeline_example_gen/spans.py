@@ -165,7 +165,11 @@ class Window:
 
 
 def select(
-    patterns: Sequence[Pattern], names: Iterable[str], span: str, size: int
+    patterns: Sequence[Pattern],
+    names: Iterable[str],
+    span: str,
+    size: int,
+    whole: bool = True,
 ) -> Window:
     """Chooses the window: the wanted span and those just before it.
 
@@ -176,6 +180,7 @@ def select(
       names: that there are; others are not looked at.
       span: a number, a date such as 2024-03-01, or ``latest``.
       size: how many spans; fewer where the first of all comes after that.
+      whole: whether none may be missing; else the window begins after the last that is.
 
     Raises:
       UserError: if a span of the window is missing, naming those that exist.
@@ -208,6 +213,9 @@ def select(
     wanted = range(first, newest + 1)
     for number in reversed(wanted):
         if number not in versions:
+            if number != newest and not whole:
+                wanted = range(number + 1, newest + 1)
+                break
             what = f"span {span_text(number, dated)} does not exist"
             if number != newest:
                 what += (

@@ -272,16 +272,30 @@ def show_status(output: Path) -> None:
       pocketrec status runs/shop
     """
     expect_folder(output)
+    click.get_current_context().with_resource(quiet())
     from components.lock import is_locked
     from pipeline.retraining import scheduler, status
 
     found = status.read(output)
     lines = status.lines(found, is_locked(str(output)))
     if found.push_destination:
-        from components.current_model.current import current_version
-
-        current = current_version(found.push_destination)
-        lines += ["", f"current version: {current or 'none'}"]
+        lines += ["", f"current version: {_current(found.push_destination)}"]
     if line := scheduler.schedule_line(output):
         lines += ["", line]
     click.echo("\n".join(lines))
+
+
+def _current(push_destination: str) -> str:
+    """The version in use; of a local folder as the client finds it, without TFX."""
+    if "://" in push_destination:
+        from components.current_model.current import current_version
+
+        return str(current_version(push_destination) or "none")
+    from pocketrec_device.bundle import CURRENT, BundleError, find_bundle
+
+    if not (Path(push_destination) / CURRENT).exists():
+        return "none"
+    try:
+        return find_bundle(push_destination).parent.name
+    except BundleError as error:
+        return f"broken: {error}"

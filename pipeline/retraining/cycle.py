@@ -48,10 +48,6 @@ _PASSING_IN_TENSORFLOW = (
 )
 
 
-class StoppedError(UserError):
-    """A guard with the action STOP does not hold."""
-
-
 @dataclass(frozen=True)
 class Request:
     """What a cycle is asked for.
@@ -252,7 +248,7 @@ def _run(
             cycle, outcome=status.NOTHING_NEW, ended=status.now()
         )
     if why := outlook.stopped_by(pb.DriftGuard.STOP):
-        raise StoppedError(f"{request.data}: stopped before training: {why}")
+        raise UserError(f"{request.data}: stopped before training: {why}")
     if why := outlook.stopped_by(pb.DriftGuard.SKIP):
         return dataclasses.replace(
             cycle, outcome=status.SKIPPED, ended=status.now(), message=why

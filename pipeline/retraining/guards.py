@@ -19,7 +19,7 @@ from components.text_table import table_lines
 from components.timeline_example_gen import storage
 from components.timeline_example_gen.columns import plan_columns
 from components.timeline_example_gen.generate import activity_types
-from components.timeline_example_gen.sources import OpenedSource, open_source
+from components.timeline_example_gen.sources import open_source
 from components.timeline_example_gen.sources.source import (
     FIELD_COLUMN,
     ActivityTypes,
@@ -105,7 +105,11 @@ def judge(config: pb.RecommenderConfig, data: str) -> list[Judged]:
     """
     opened = open_source(config, data)
     if opened.window is not None and config.retrain.guard_spans:
-        opened = _with_those_before(config, data, opened)
+        longer = pb.RecommenderConfig()
+        longer.CopyFrom(config)
+        longer.data.span_window = config.retrain.guard_spans + 1
+        # A day that is missing there is nothing that training needs.
+        opened = open_source(longer, data, whole_window=False)
     window, source = opened.window, opened.source
     if window is None:
         raise UserError(
@@ -130,22 +134,6 @@ def judge(config: pb.RecommenderConfig, data: str) -> list[Judged]:
         for names in (window.files[span] for span in window.spans)
     )
     return judge_spans(config.retrain.guards, newest, others)
-
-
-def _with_those_before(
-    config: pb.RecommenderConfig, data: str, opened: OpenedSource
-) -> OpenedSource:
-    """The same newest span, with as many before it as there are without a gap."""
-    longer = pb.RecommenderConfig()
-    longer.CopyFrom(config)
-    for size in range(2, int(config.retrain.guard_spans) + 2):
-        longer.data.span_window = size
-        try:
-            opened = open_source(longer, data)
-        # A day that is missing there is nothing that training needs.
-        except UserError:
-            break
-    return opened
 
 
 def read_span(

@@ -81,10 +81,11 @@ def log(channels: Channels, event: dict[str, Any]) -> None:
         maxBytes=_LOG_BYTES,
         backupCount=_LOG_FILES - 1,
         encoding="utf-8",
+        # Opened as it is written to, where logging tells of errors and goes on.
+        delay=True,
     )
     line = json.dumps({"time": status.now(), **event}, ensure_ascii=False)
-    with_level = logging.makeLogRecord({"msg": "%s", "args": (line,)})
-    handler.emit(with_level)
+    handler.emit(logging.makeLogRecord({"msg": line}))
     handler.close()
     click.echo(line, err=True)
 

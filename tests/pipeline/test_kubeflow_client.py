@@ -277,6 +277,7 @@ def test_a_span_of_its_own(kubeflow: Kubeflow, package: Path) -> None:
 
 def test_list(kubeflow: Kubeflow, package: Path) -> None:
     assert done(call(kubeflow, "list")) == "no recurring run\n\nno run\n"
+    assert not kubeflow.kept["experiments"]
     kubeflow.page_size = 1
     for name in ("a", "b"):
         options = ("--package", package, "--cron", "0 3 * * *", "--name", name)

@@ -60,8 +60,15 @@ class OpenedSource:
         return self.window.newest if self.window else 0
 
 
-def open_source(config: pb.RecommenderConfig, folder: str) -> OpenedSource:
+def open_source(
+    config: pb.RecommenderConfig, folder: str, whole_window: bool = True
+) -> OpenedSource:
     """The logs in a folder, of the kind that `data.source` says or file names tell.
+
+    Args:
+      config: its `data` says which files these are.
+      folder: where they are.
+      whole_window: whether no span of the window may be missing, see `spans.select`.
 
     Raises:
       UserError: if the folder, one of the files or a span is missing, or file names
@@ -75,14 +82,14 @@ def open_source(config: pb.RecommenderConfig, folder: str) -> OpenedSource:
     derived = list(data.derived_fields)
     if kind in _MOVIELENS:
         wanted, make = _MOVIELENS[kind]
-        found = inputs.find_inputs(data, folder, wanted, name)
+        found = inputs.find_inputs(data, folder, wanted, name, whole_window)
         source = make(found)
         given = {one.field for one in derived}
         derived += [d for d in movielens.DERIVED_FIELDS if d.field not in given]
     else:
         default, make = _MAPPED[kind]
         wanted = mapped_source.wanted_files(data.files, default)
-        found = inputs.find_inputs(data, folder, wanted, name)
+        found = inputs.find_inputs(data, folder, wanted, name, whole_window)
         item_field = features.item_field(config)
         source = make(found, data.files, item_field, data.timezone)
     return OpenedSource(

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from components.timeline_example_gen.columns import history_bucket, plan_columns
+from components.timeline_example_gen.columns import plan_columns
 from components.timeline_example_gen.inputs import Inputs
 from components.timeline_example_gen.sources import movielens
 from components.timeline_example_gen.sources.derived import with_derived_fields
 from components.timeline_example_gen.sources.movielens_dat import MovieLensDat
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
+from configs.features import history_bucket
 
 SOURCE = with_derived_fields(
     MovieLensDat(Inputs(("data/ratings.dat",), {"users.dat": "data/users.dat"})),

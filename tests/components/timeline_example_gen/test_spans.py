@@ -124,6 +124,25 @@ def test_the_window_is_the_span_and_those_before_it(
 
 
 @pytest.mark.parametrize(
+    ("there", "size", "expected"),
+    [
+        ([1, 2, 3], 2, (2, 3)),
+        ([1, 3], 3, (3,)),
+        ([1, 3, 4], 9, (3, 4)),
+        ([3], 9, (3,)),
+    ],
+)
+def test_a_window_that_need_not_be_whole_begins_after_the_gap(
+    there: list[int], size: int, expected: tuple[int, ...]
+) -> None:
+    names = [f"{number}/log.csv" for number in there]
+    patterns = [pattern("{SPAN}/log.csv")]
+    assert spans.select(patterns, names, "latest", size, False).spans == expected
+    with pytest.raises(UserError, match="span 9 does not exist"):
+        spans.select(patterns, names, "9", size, False)
+
+
+@pytest.mark.parametrize(
     ("names", "span", "size", "parts"),
     [
         (NAMES, "4", 1, ("span 4 does not exist", "There are 1 to 3")),

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.timeline_example_gen import hashing, shards, splits
-from components.timeline_example_gen.columns import history_bucket, plan_columns
+from components.timeline_example_gen.columns import plan_columns
 from components.timeline_example_gen.inputs import Inputs
 from components.timeline_example_gen.lookups import make_lookup
 from components.timeline_example_gen.sources import movielens
@@ -23,6 +23,7 @@ from components.timeline_example_gen.sources.derived import with_derived_fields
 from components.timeline_example_gen.sources.movielens_dat import MovieLensDat
 from components.timeline_example_gen.sources.source import Role, RowCount, Table
 from configs import recommender_pb2 as pb
+from configs.features import history_bucket
 
 Row = tuple[int, int, int, float]  # user, item, timestamp, rating
 

@@ -355,14 +355,19 @@ def test_checkpoint_of_another_configuration_is_refused(
         )
 
 
+def lay_out(world, folder: Path) -> None:
+    """The examples as an artifact has them."""
+    for split, files in world.files.items():
+        (folder / f"Split-{split}").mkdir()
+        for file in files:
+            shutil.copy(file, folder / f"Split-{split}")
+
+
 def test_run_fn_on_a_remote_file_system(
     vocabulary_world, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """As on Kubeflow: TensorFlow's own in memory stands for a bucket."""
-    for split, files in vocabulary_world.files.items():
-        (tmp_path / f"Split-{split}").mkdir()
-        for file in files:
-            shutil.copy(file, tmp_path / f"Split-{split}")
+    lay_out(vocabulary_world, tmp_path)
     config = copy(vocabulary_world.config)
     config.train.num_epochs = 1
 
@@ -398,10 +403,7 @@ def test_run_fn_on_a_remote_file_system(
 def test_run_fn_finds_the_catalogue_beside_train(
     vocabulary_world, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for split, files in vocabulary_world.files.items():
-        (tmp_path / f"Split-{split}").mkdir()
-        for file in files:
-            shutil.copy(file, tmp_path / f"Split-{split}")
+    lay_out(vocabulary_world, tmp_path)
     config = copy(vocabulary_world.config)
     config.train.num_epochs = 1
     config.train.steps_per_epoch = 2

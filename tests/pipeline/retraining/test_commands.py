@@ -198,6 +198,17 @@ def test_status(tmp_path: Path) -> None:
     status.write(tmp_path, status.Status((ended(status.REFUSED),)))
     shown = CliRunner().invoke(main, ["status", str(tmp_path)])
     assert shown.output.splitlines()[-1] == "    why"
+    push = tmp_path / "push"
+    for text, told in ((None, "none"), ("2\n", "2"), ("9\n", "broken: ")):
+        if text is not None:
+            (push / "versions" / "2" / "bundle").mkdir(parents=True, exist_ok=True)
+            (push / "versions" / "2" / "bundle" / "manifest.json").write_text("{}")
+            (push / "CURRENT").write_text(text)
+        found = status.Status((ended(status.PUSHED),), push_destination=str(push))
+        status.write(tmp_path, found)
+        shown = CliRunner().invoke(main, ["status", str(tmp_path)])
+        last = shown.output.splitlines()[-1]
+        assert last.startswith(f"current version: {told}"), shown.output
     missing = CliRunner().invoke(main, ["status", str(tmp_path / "no")])
     assert missing.exit_code == 1
     assert "does not exist, expected a folder" in missing.output
