@@ -124,13 +124,15 @@ def run(
     from pipeline import local_runner, summary
     from pipeline.tuned import write_tuned_config
 
+    destination = destination or str(output / "push")
+    local_runner.check(config, destination)
     output.mkdir(parents=True, exist_ok=True)
     with locked(str(output), "output"):
         finished = local_runner.run(
             config,
             data,
             output,
-            destination or str(output / "push"),
+            destination,
             fingerprint,
             click.echo,
             enable_cache=not no_cache,

@@ -48,6 +48,20 @@ class Run:
         return str(self.artifacts[node][key].uri)
 
 
+def check(config: pb.RecommenderConfig, push_destination: str) -> None:
+    """Finds out what would fail later, before a folder is made or a component runs.
+
+    Args:
+      config: a valid configuration.
+      push_destination: folder of the pushed versions.
+
+    Raises:
+      UserError: if the files that it names or the destination won't do.
+    """
+    check_given(config)
+    check_writable(push_destination)
+
+
 def run(
     config: pb.RecommenderConfig,
     data: Path,
@@ -58,7 +72,7 @@ def run(
     enable_cache: bool = True,
     beam_pipeline_args: Sequence[str] = BEAM_PIPELINE_ARGS,
 ) -> Run:
-    """Runs the whole pipeline.
+    """Runs the whole pipeline, which `check` lets start.
 
     Args:
       config: a valid configuration.
@@ -71,11 +85,8 @@ def run(
       beam_pipeline_args: options for Beam.
 
     Raises:
-      UserError: for bad input, before or during the run.
+      UserError: for bad input that a component meets.
     """
-    # What can be known to fail must fail before the first component runs.
-    check_given(config)
-    check_writable(push_destination)
     output.mkdir(parents=True, exist_ok=True)
     database, artifacts_folder = output / METADATA, output / ARTIFACTS
     if database.exists() and not artifacts_folder.is_dir():

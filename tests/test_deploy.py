@@ -17,6 +17,11 @@ import kubernetes_validate
 import pytest
 import tomli
 import yaml
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+)
 
 from pipeline.beam_options import read_beam_options
 from pipeline.cli import main
@@ -188,9 +193,32 @@ def test_the_configuration_is_the_ready_one() -> None:
     assert (KUBERNETES / "base" / "recommender.pbtxt").read_text() == ready
 
 
-def test_the_options_for_beam_are_valid() -> None:
-    options = read_beam_options(KUBERNETES / "overlays" / "flink" / "flink.txt")
-    assert "--environment_config=localhost:50000" in options
+def test_the_options_for_beam_fit_the_manifests() -> None:
+    ours = KUBERNETES / "overlays" / "flink" / "flink.txt"
+    options = PipelineOptions(read_beam_options(ours))
+    by_name = {
+        (d["kind"], d["metadata"]["name"]): d for d in documents("overlays/flink")
+    }
+    managers = by_name["Deployment", "flink-taskmanager"]["spec"]
+    flink, pool = managers["template"]["spec"]["containers"]
+    [slots] = re.findall(r"numberOfTaskSlots: (\d+)", flink["env"][0]["value"])
+    flink_options = options.view_as(FlinkRunnerOptions)
+    assert flink_options.parallelism == managers["replicas"] * int(slots)
+    portable = options.view_as(PortableOptions)
+    assert portable.sdk_worker_parallelism == slots
+    assert pool["args"] == ["--worker_pool"]
+    assert portable.environment_config == "localhost:50000"
+    assert pool["ports"] == [{"containerPort": 50000}]
+    [rest] = [
+        port["port"]
+        for port in by_name["Service", "flink-jobmanager"]["spec"]["ports"]
+        if port["name"] == "rest"
+    ]
+    assert flink_options.flink_master == f"http://flink-jobmanager:{rest}"
+    # The one who starts the job sees the same folders.
+    pod = cronjob("base")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert {mount["mountPath"] for mount in pool["volumeMounts"]} <= mounts
 
 
 def unit(name: str) -> configparser.ConfigParser:

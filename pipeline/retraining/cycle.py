@@ -253,6 +253,7 @@ def _run(
         return dataclasses.replace(
             cycle, outcome=status.SKIPPED, ended=status.now(), message=why
         )
+    local_runner.check(outlook.config, request.push_destination)
     finished = local_runner.run(
         outlook.config,
         request.data,

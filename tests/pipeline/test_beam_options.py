@@ -14,11 +14,9 @@ from typing import Any, ClassVar
 
 import apache_beam
 import pytest
-import yaml
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
     PipelineOptions,
-    PortableOptions,
     StandardOptions,
 )
 from apache_beam.runners.runner import create_runner
@@ -26,8 +24,8 @@ from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from configs.errors import UserError
 from pipeline.beam_options import read_beam_options
-from pipeline.cli import _beam_args
 from pipeline.local_runner import BEAM_PIPELINE_ARGS
+from pipeline.options import beam_args
 from tests.checkout import ROOT
 
 SETS = sorted((ROOT / "configs" / "beam").iterdir())
@@ -87,7 +85,7 @@ def test_tfx_packs_itself_for_no_workers(path: Path | None, write: Write) -> Non
     if path is None:
         options = BEAM_PIPELINE_ARGS
     else:
-        given = _beam_args(write(filled_in(path)))
+        given = beam_args(write(filled_in(path)))
         assert given is not None
         options = given
     assert make_beam_dependency_flags(list(options)) == list(options)
@@ -263,35 +261,3 @@ def test_flink_is_sent_one_jar_and_no_java_is_needed(
     assert {e["urn"] for e in environments} == {"beam:env:external:v1"}
     assert settings["beam:option:parallelism:v1"] == "4"
     assert settings["beam:option:sdk_worker_parallelism:v1"] == "2"
-
-
-def manifests() -> list[dict[str, Any]]:
-    """What docs/runners.md has one apply to Kubernetes."""
-    [text] = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
-    return list(yaml.safe_load_all(text))
-
-
-def test_the_manifests_fit_the_options_for_flink(write: Write) -> None:
-    path = ROOT / "configs" / "beam" / "flink.txt"
-    options = PipelineOptions(read_beam_options(write(filled_in(path))))
-    by_name = {(m["kind"], m["metadata"]["name"]): m["spec"] for m in manifests()}
-    managers = by_name["Deployment", "flink-taskmanager"]
-    flink, pool = managers["template"]["spec"]["containers"]
-    [slots] = re.findall(r"numberOfTaskSlots: (\d+)", flink["env"][0]["value"])
-    flink_options = options.view_as(FlinkRunnerOptions)
-    assert flink_options.parallelism == managers["replicas"] * int(slots)
-    portable = options.view_as(PortableOptions)
-    assert portable.sdk_worker_parallelism == slots
-    assert pool["args"] == ["--worker_pool"]
-    assert portable.environment_config == "localhost:50000"
-    assert pool["ports"] == [{"containerPort": 50000}]
-    [rest] = [
-        port["port"]
-        for port in by_name["Service", "flink-jobmanager"]["ports"]
-        if port["name"] == "rest"
-    ]
-    assert flink_options.flink_master == f"http://flink-jobmanager:{rest}"
-    # The one who starts the job has the same image and sees the same folder.
-    job = by_name["Job", "pocketrec-examples"]["template"]["spec"]["containers"][0]
-    assert job["image"] == pool["image"]
-    assert job["volumeMounts"] == pool["volumeMounts"]
