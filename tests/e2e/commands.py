@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -51,27 +53,80 @@ class Command:
     err: str
 
 
-def pocketrec(*arguments: str | Path, cwd: Path | None = None) -> Command:
+def pocketrec(
+    *arguments: str | Path, cwd: Path | None = None, afresh: bool = False
+) -> Command:
     """Runs the command line as a user does, in a process of its own.
 
     Whatever becomes of it, nothing may be left in the folder of temporary files.
+
+    Args:
+      arguments: of the command.
+      cwd: the folder to be in; None: where the tests run.
+      afresh: starts Python, as a user does; by default TFX, which takes half a minute,
+        is imported already.
     """
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary, printed = Path(folder, "tmp"), Path(folder, "printed")
+        temporary.mkdir()
+        printed.mkdir()
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "TMPDIR": temporary,
+            "TMPDIR": str(temporary),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
-            capture_output=True,
-            text=True,
+        texts = [str(argument) for argument in arguments]
+        run = _run_afresh if afresh else _run_forked
+        code = run(texts, str(cwd or Path.cwd()), environment, printed)
+        # TensorFlow 2.21 leaves the bytecode of what AutoGraph makes, some kilobytes.
+        left = set(os.listdir(temporary)) - {"__pycache__"}
+        out, err = ((printed / name).read_text() for name in ("out", "err"))
+    assert not left, f"{left} left in the temporary folder"
+    return Command(code, out, err)
+
+
+def _run_afresh(
+    arguments: list[str], cwd: str, environment: dict[str, str], printed: Path
+) -> int:
+    with open(printed / "out", "wb") as out, open(printed / "err", "wb") as err:
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", *arguments],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
             check=False,
-        )
-        # TensorFlow 2.21 leaves the bytecode of what AutoGraph makes, some kilobytes.
-        left = set(os.listdir(temporary)) - {"__pycache__"}
-    assert not left, f"{left} left in the temporary folder"
-    return Command(done.returncode, done.stdout, done.stderr)
+        ).returncode
+
+
+def _run_forked(
+    arguments: list[str], cwd: str, environment: dict[str, str], printed: Path
+) -> int:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.e2e.preload"])
+    process = context.Process(
+        target=_be_the_command, args=(arguments, cwd, environment, printed)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _be_the_command(
+    arguments: list[str], cwd: str, environment: dict[str, str], printed: Path
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    os.chdir(cwd)
+    for number, path in enumerate((os.devnull, printed / "out", printed / "err")):
+        file = os.open(path, (os.O_WRONLY | os.O_CREAT) if number else os.O_RDONLY)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.argv = ["pocketrec", *arguments]
+    runpy.run_module("pipeline.cli", run_name="__main__", alter_sys=True)
