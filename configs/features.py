@@ -45,6 +45,7 @@ DEVICE_METRICS = (
     "memory_bytes",
     "score_difference",
     "distinct_items",
+    "first_item_share",
 )
 
 DEFAULT_CONTEXT_LENGTH = 10

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
+from dataclasses import dataclass
 
 from tfx.dsl.io import fileio
 
+from components.checksums import check_sums, sha256
 from configs.errors import UserError
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
 BUNDLE = "bundle"
-SAVED_MODEL = os.path.join("training", "saved_model")
+TRAINING = "training"
+TRAINING_SHA256 = "training.sha256"
+SAVED_MODEL = os.path.join(TRAINING, "saved_model")
 TEST_SPLIT = "Split-test"
-EXAMPLES = os.path.join("training", "examples", TEST_SPLIT)
-TRAINING_CONFIG = os.path.join("training", "config.pbtxt")
-TRANSFORM = os.path.join("training", "transform")
+EXAMPLES = os.path.join(TRAINING, "examples", TEST_SPLIT)
+TRAINING_CONFIG = os.path.join(TRAINING, "config.pbtxt")
+TRANSFORM = os.path.join(TRAINING, "transform")
 BEST_CHECKPOINT = os.path.join(
-    *("training", "model_run", "checkpoints", "*-best.weights.h5")
+    *(TRAINING, "model_run", "checkpoints", "*-best.weights.h5")
 )
 SAVED_MODEL_FILE = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
@@ -43,8 +46,8 @@ def current_version(push_destination: str) -> int | None:
     pointer = os.path.join(push_destination, CURRENT)
     if not fileio.exists(pointer):
         return None
-    content = _read(pointer)
-    text = content.decode("utf-8", "replace").strip()
+    with fileio.open(pointer, "rb") as file:
+        text = file.read().decode("utf-8", "replace").strip()
     if not _VERSION.fullmatch(text):
         raise UserError(
             f"{pointer}: {text[:40]!r} names no version. Expected the number of a "
@@ -70,68 +73,86 @@ def current_digest(push_destination: str) -> str:
     Raises:
       UserError: if ``CURRENT`` is broken or the version has no manifest.
     """
-    version = current_version(push_destination)
+    return digest_of(push_destination, current_version(push_destination))
+
+
+def digest_of(push_destination: str, version: int | None) -> str:
+    """What `current_digest` is where this version is the current one.
+
+    Raises:
+      UserError: if the version has no manifest.
+    """
     if version is None:
         return NOTHING_PUSHED
     manifest = os.path.join(version_dir(push_destination, version), BUNDLE, MANIFEST)
     _require(manifest, version)
-    return hashlib.sha256(_read(manifest)).hexdigest()
+    return sha256(manifest)
 
 
-def current_models(push_destination: str) -> tuple[str, str] | None:
-    """Folders of the current SavedModel and bundle; None where nothing is pushed.
+@dataclass(frozen=True)
+class WarmStart:
+    """Paths of what a warm start needs: configuration, checkpoint, transform graph."""
+
+    config: str
+    checkpoint: str
+    transform: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Folders of what a version consists of.
+
+    Attributes:
+      saved_model: the SavedModel.
+      bundle: the bundle.
+      examples: those of test that the version was judged by.
+      warm_start: None where a part was not kept: ``train.checkpoint_path`` puts
+        checkpoints elsewhere.
+    """
+
+    saved_model: str
+    bundle: str
+    examples: str
+    warm_start: WarmStart | None
+
+
+def parts_of(push_destination: str, version: int) -> Parts:
+    """What a version consists of, all that it is compared by as the push wrote it.
 
     Raises:
-      UserError: if ``CURRENT`` is broken or the version lacks one of the two.
+      UserError: if a part is missing, or a file below ``training/`` is another.
     """
-    version = current_version(push_destination)
-    if version is None:
-        return None
     folder = version_dir(push_destination, version)
-    saved_model = os.path.join(folder, SAVED_MODEL)
     bundle = os.path.join(folder, BUNDLE)
-    _require(os.path.join(saved_model, SAVED_MODEL_FILE), version)
-    _require(os.path.join(bundle, TFLITE_FILE), version)
-    _require(os.path.join(bundle, MANIFEST), version)
-    return saved_model, bundle
+    saved_model = os.path.join(folder, SAVED_MODEL)
+    examples = os.path.join(folder, EXAMPLES)
+    for path in (
+        os.path.join(saved_model, SAVED_MODEL_FILE),
+        os.path.join(bundle, TFLITE_FILE),
+        os.path.join(bundle, MANIFEST),
+        # Without them, bad new data could lower the bar for both models.
+        examples,
+    ):
+        _require(path, version)
+    check_sums(os.path.join(folder, TRAINING_SHA256), os.path.join(folder, TRAINING))
+    return Parts(saved_model, bundle, examples, _warm_start(folder))
 
 
-def stored_examples(push_destination: str) -> str | None:
-    """Folder of the test examples that the current version was judged by.
-
-    Returns:
-      None where nothing is pushed.
-
-    Raises:
-      UserError: if ``CURRENT`` is broken or the version lacks them.
-    """
+def has_warm_start(push_destination: str) -> bool:
+    """Whether the current version, if there is one, has all that a warm start needs."""
     version = current_version(push_destination)
     if version is None:
-        return None
-    folder = os.path.join(version_dir(push_destination, version), EXAMPLES)
-    # Without them, bad new data could lower the bar for both models.
-    _require(folder, version)
-    return folder
+        return False
+    return _warm_start(version_dir(push_destination, version)) is not None
 
 
-def current_training(push_destination: str) -> tuple[str, str, str] | None:
-    """What a warm start needs of the current version.
-
-    Returns:
-      Paths of its configuration, its checkpoint and the folder of its transform graph;
-      None where nothing is pushed, or a part was not kept: ``train.checkpoint_path``
-      puts checkpoints elsewhere.
-    """
-    version = current_version(push_destination)
-    if version is None:
-        return None
-    folder = version_dir(push_destination, version)
+def _warm_start(folder: str) -> WarmStart | None:
     config = os.path.join(folder, TRAINING_CONFIG)
     graph = os.path.join(folder, TRANSFORM)
     checkpoints = fileio.glob(os.path.join(folder, BEST_CHECKPOINT))
     if len(checkpoints) != 1 or not fileio.exists(config) or not fileio.isdir(graph):
         return None
-    return config, str(checkpoints[0]), graph
+    return WarmStart(config, str(checkpoints[0]), graph)
 
 
 def version_dir(push_destination: str, version: int) -> str:
@@ -142,15 +163,9 @@ def version_dir(push_destination: str, version: int) -> str:
 def _require(path: str, version: int) -> None:
     if not fileio.exists(path):
         raise UserError(
-            f"{path}: missing, though version {version} is the current one. Expected a "
-            "whole version: restore it, or point CURRENT to another"
+            f"{path}: missing. Expected a whole version {version}: restore it, or make "
+            "another one the current one (pocketrec rollback --to)"
         )
-
-
-def _read(path: str) -> bytes:
-    with fileio.open(path, "rb") as file:
-        content: bytes = file.read()
-    return content
 
 
 def _versions(push_destination: str) -> str:

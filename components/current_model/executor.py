@@ -26,33 +26,36 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         destination = exec_properties["push_destination"]
+        version = current.current_version(destination)
         expected = exec_properties.get("current_digest")
-        if expected and current.current_digest(destination) != expected:
+        if expected and current.digest_of(destination, version) != expected:
             # Else the cache would give this model for the other one's digest.
             raise UserError(
                 f"push destination {destination}: its current version has changed "
                 "since the run began. Expected no push or rollback meanwhile: run again"
             )
-        outputs = [
-            artifact_utils.get_single_uri(output_dict[key])
-            for key in ("model", "tflite_model")
-        ]
-        examples = artifact_utils.get_single_uri(output_dict["examples"])
-        training = artifact_utils.get_single_uri(output_dict["training"])
-        for uri in (*outputs, training, examples):
+        uris = {
+            key: artifact_utils.get_single_uri(artifacts)
+            for key, artifacts in output_dict.items()
+        }
+        for uri in uris.values():
             fileio.makedirs(uri)
-        models = current.current_models(destination)
-        if models is None:
+        if version is None:
             return
-        for source, uri in zip(models, outputs, strict=True):
-            io_utils.copy_dir(source, path_utils.serving_model_dir(uri))
-        stored = current.stored_examples(destination)
-        if stored is not None:
-            io_utils.copy_dir(stored, os.path.join(examples, current.TEST_SPLIT))
-        kept = current.current_training(destination)
-        if kept is not None:
-            config, checkpoint, graph = kept
-            folder = path_utils.serving_model_dir(training)
-            io_utils.copy_file(config, os.path.join(folder, names.BASE_CONFIG))
-            io_utils.copy_file(checkpoint, os.path.join(folder, names.BASE_WEIGHTS))
-            io_utils.copy_dir(graph, os.path.join(folder, names.BASE_TRANSFORM))
+        parts = current.parts_of(destination, version)
+        for key, source in (
+            ("model", parts.saved_model),
+            ("tflite_model", parts.bundle),
+        ):
+            io_utils.copy_dir(source, path_utils.serving_model_dir(uris[key]))
+        stored = os.path.join(uris["examples"], current.TEST_SPLIT)
+        io_utils.copy_dir(parts.examples, stored)
+        if parts.warm_start is not None:
+            folder = path_utils.serving_model_dir(uris["training"])
+            for source, name in (
+                (parts.warm_start.config, names.BASE_CONFIG),
+                (parts.warm_start.checkpoint, names.BASE_WEIGHTS),
+            ):
+                io_utils.copy_file(source, os.path.join(folder, name))
+            graph = os.path.join(folder, names.BASE_TRANSFORM)
+            io_utils.copy_dir(parts.warm_start.transform, graph)

@@ -35,7 +35,10 @@ OF_MACHINE = ("latency_p50_ms", "latency_p99_ms", "memory_bytes")
 # Unless eval.bounds says otherwise: of all recommendations to the examples of eval, and
 # of the best items of the SavedModel that the .tflite file names too.
 _LEAST_DISTINCT = 20
+_LARGEST_FIRST_ITEM_SHARE = 0.9
 _LEAST_OVERLAP = 0.8
+# Of fewer examples, all may well have the same best item.
+_LEAST_EXAMPLES = 20
 
 
 @dataclass(frozen=True)
@@ -128,15 +131,19 @@ def slice_bounds(config: pb.RecommenderConfig, gate: pb.Gate) -> list[pb.MetricB
     return [b for b in features.gate_bounds(config, gate) if b.slice_feature]
 
 
-def device_limits(config: pb.RecommenderConfig, num_items: int) -> dict[str, Limits]:
+def device_limits(
+    config: pb.RecommenderConfig, num_items: int, num_examples: int
+) -> dict[str, Limits]:
     """What binds a bundle on the device, by metric.
 
     What no model should do is bound whatever the configuration says; it may bind how
-    many items are ever recommended, and how alike the two models are, otherwise.
+    many items are ever recommended, to how many one item comes first, and how alike the
+    two models are, otherwise.
 
     Args:
       config: the configuration.
       num_items: that could be recommended.
+      num_examples: that the bundle is tried with.
     """
     limits: dict[str, Limits] = {}
     for bound in features.gate_bounds(config, pb.TFLITE):
@@ -145,8 +152,12 @@ def device_limits(config: pb.RecommenderConfig, num_items: int) -> dict[str, Lim
     least = min(_LEAST_DISTINCT, (num_items + 1) // 2)
     overlap = f"overlap_{features.overlap_k(config)}"
     none = Limits(upper_bound=0.0)
+    first = Limits()
+    if num_examples >= _LEAST_EXAMPLES:
+        first = Limits(upper_bound=_LARGEST_FIRST_ITEM_SHARE)
     return {
         "distinct_items": Limits(lower_bound=float(least)),
+        "first_item_share": first,
         overlap: Limits(lower_bound=_LEAST_OVERLAP),
         **limits,
         "self_test": Limits(lower_bound=1.0),

@@ -84,7 +84,7 @@ def check_device(
     theirs = saved_model_answers(saved_model, examples, k)
     overlap, difference = agreement(bundle, answers, theirs, k)
     values |= {f"overlap_{k}": overlap, "score_difference": difference}
-    limits = device_limits(config, len(recommendable_items(bundle)))
+    limits = device_limits(config, len(recommendable_items(bundle)), len(examples))
     rows = [
         bound_verdict(name, value, limits.get(name, Limits()))
         for name, value in values.items()
@@ -173,7 +173,12 @@ def resource_values(answers: Answers) -> dict[str, float]:
 
 
 def sanity_values(bundle: Bundle, answers: Answers) -> dict[str, float]:
-    """How many answers no model should give, and how many items are ever the answer."""
+    """How many answers no model should give, and how alike the answers are.
+
+    Returns:
+      Counts, and ``first_item_share``: to how many of those who get an answer the
+      commonest of the best items comes first; 0 if nobody gets one.
+    """
     scores = answers.scores
     listed = scores > FLOOR
     known = np.array(sorted(recommendable_items(bundle).values()))
@@ -181,12 +186,15 @@ def sanity_values(bundle: Bundle, answers: Answers) -> dict[str, float]:
     highest = np.max(scores, axis=1, where=listed, initial=-np.inf)
     several = listed.sum(axis=1) > 1
     top = answers.ids[:, :10][listed[:, :10]]
+    best = answers.ids[listed[:, 0], 0]
+    most = np.unique(best, return_counts=True)[1].max(initial=0)
     return {
         "self_test": float(not answers.self_test),
         "nonfinite_answers": float((~np.isfinite(scores)).any(axis=1).sum()),
         "constant_answers": float((several & (lowest == highest)).sum()),
         "unknown_items": float((~np.isin(answers.ids[listed], known)).sum()),
         "distinct_items": float(np.unique(top).size),
+        "first_item_share": float(most / max(best.size, 1)),
     }
 
 

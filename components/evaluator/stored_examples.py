@@ -16,6 +16,7 @@ from components.evaluator.verdict import MetricVerdict, compared_verdict
 from components.tflite_converter.raw_examples import raw_columns
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
+from pocketrec_device import RequestError
 
 SLICE = "stored examples"
 
@@ -39,7 +40,7 @@ def stored_rows(
 
     Returns:
       A row for each metric; judged by nothing, with a note that says why, if there is
-      no example, or they lack a column that the candidate looks at.
+      no example, or they lack what the candidate looks at.
     """
     limits = gate_limits(config, pb.TFLITE)
     allowed = {name: limit.max_regression for name, limit in limits.items()}
@@ -50,12 +51,17 @@ def stored_rows(
     ]
     columns = [raw_columns(example) for example in examples]
     note = _why_not(candidate, columns)
+    ours = []
+    if not note:
+        try:
+            ours = [candidate.rank(row) for row in columns]
+        except RequestError as error:
+            note = f"the candidate cannot read them: {error}"
     if note:
         return [
             MetricVerdict(m.name, math.nan, slice=SLICE, note=f"not judged: {note}")
             for m in metrics
         ]
-    ours = [candidate.rank(row) for row in columns]
     theirs = [baseline.rank(row) for row in columns]
     return [
         compared_verdict(

@@ -333,11 +333,16 @@ def _slice_rows(
     rows = []
     found = sorted(slices.items(), key=lambda entry: _place(config, *entry[0]))
     for bound in slice_bounds(config, gate):
-        for (feature, value), values in found:
-            if feature != bound.slice_feature:
-                continue
-            if bound.slice_value and value != bound.slice_value:
-                continue
+        bound_slices = [
+            ((feature, value), values)
+            for (feature, value), values in found
+            if feature == bound.slice_feature and bound.slice_value in ("", value)
+        ]
+        if not bound_slices:
+            part = f"{bound.slice_feature}={bound.slice_value}".rstrip("=")
+            note = "not judged: there is no such example"
+            rows.append(MetricVerdict(bound.metric, math.nan, slice=part, note=note))
+        for (feature, value), values in bound_slices:
             row = MetricVerdict(
                 metric=bound.metric,
                 value=values.get((candidate, bound.metric), math.nan),

@@ -12,14 +12,13 @@ import numpy as np
 import tensorflow_transform as tft
 
 from components.tflite_converter import catalogue, convert, manifest
-from components.tflite_converter.canary import canary_request
 from components.tflite_converter.converter_process import SIGNATURE
 from components.tflite_converter.raw_examples import example_tensors
 from components.transform import vocabularies
 from configs import features
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
-from pocketrec_device import Bundle, BundleError, Recommender
+from pocketrec_device import Bundle
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,8 @@ def write_bundle(
       log: file for the converter's output.
 
     Raises:
-      components.tflite_converter.convert.ConversionError: if the converter fails or
-        takes too long.
+      components.tflite_converter.convert.ConversionError: if the converter, or LiteRT
+        with what it wrote, fails or takes too long.
     """
     seconds = description.config.push.conversion_timeout_seconds
     model = output / manifest.MODEL
@@ -152,18 +151,9 @@ def write_bundle(
         "quantization": pb.Quantization.Name(quantization),
     }
     manifest.write_manifest(output, entries)
-    manifest.write_manifest(output, {**entries, **_canary(output, description.start)})
-
-
-def _canary(bundle: Path, start: int) -> dict[str, Any]:
-    """The manifest's entry, as this machine answers it."""
-    loaded = Bundle.load(bundle)
-    request = canary_request(loaded, start)
-    try:
-        return {"canary": Recommender(loaded).make_canary(request).to_json()}
-    except BundleError:
-        # Its answer is no recommendation, which the gate tells better than an error.
-        return {}
+    canary = convert.answer_canary(output, description.start, log, seconds)
+    if canary is not None:
+        manifest.write_manifest(output, {**entries, "canary": canary})
 
 
 def field_kinds(

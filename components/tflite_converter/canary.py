@@ -1,42 +1,62 @@
-"""The request by which a bundle is tried on every device."""
+"""The request by which a bundle is tried on every device, and its answer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from configs.features import OOV_ID
-from pocketrec_device import Bundle
+from pocketrec_device import Bundle, BundleError, Recommender
 from pocketrec_device.features import GAP, OF_TIME, History, InputSpec
 
-_LENGTH = 5
+_ITEMS = 5
 _HOUR = 3600
-_RATING = 3.0
+_RATINGS = (3.0, 5.0, 1.0, 4.0)
+
+
+def make_canary(bundle: str, start: int) -> dict[str, Any] | None:
+    """The manifest's entry, as this process answers it; run it where a crash may be.
+
+    Args:
+      bundle: its folder.
+      start: of the history, seconds since 1970.
+
+    Returns:
+      None where the answer is no recommendation, which the gate tells better than an
+      error.
+    """
+    loaded = Bundle.load(bundle)
+    request = canary_request(loaded, start)
+    try:
+        return Recommender(loaded).make_canary(request).to_json()
+    except BundleError:
+        return None
 
 
 def canary_request(bundle: Bundle, start: int) -> History:
-    """A short history of the first items, with all that the model looks at.
+    """A history of the first items, longer than the context, with all that it needs.
 
     Args:
       bundle: whose model is asked.
       start: of the history, seconds since 1970.
     """
     known = [item for item in bundle.items.values() if item.index > OOV_ID]
-    known.sort(key=lambda item: item.index)
-    history = [item.id for item in known[:_LENGTH]]
+    known = sorted(known, key=lambda item: item.index)[:_ITEMS]
+    length = bundle.max_context_length + 1
+    history = [known[step % len(known)].id for step in range(length)]
     sources = {spec.source for spec in bundle.inputs}
     needs_times = bool(sources & {"timestamp", GAP, *OF_TIME})
     user = [spec for spec in bundle.inputs if spec.source == "user"]
     activities = [spec for spec in bundle.inputs if spec.source == "activity"]
     return History(
         items=history,
-        ratings=[_RATING] * len(history) if "value" in sources else None,
-        timestamps=[start + _HOUR * step for step in range(len(history))]
+        ratings=[_RATINGS[step % len(_RATINGS)] for step in range(length)]
+        if "value" in sources
+        else None,
+        timestamps=[start + _HOUR * step for step in range(length)]
         if needs_times
         else None,
         user={spec.field: _user_value(bundle, spec) for spec in user} or None,
-        activities={
-            spec.field: [_value(bundle, spec)] * len(history) for spec in activities
-        }
+        activities={spec.field: [_value(bundle, spec)] * length for spec in activities}
         or None,
     )
 

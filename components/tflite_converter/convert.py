@@ -1,16 +1,19 @@
-"""Converts a SavedModel to TFLite, and quantizes it, in a process of its own.
+"""Converts a SavedModel to TFLite, quantizes and tries it, in a process of its own.
 
-A converter's failures are aborts of the process, not exceptions, so it runs as the
-command `components.tflite_converter.converter_process`; here its log is kept and what
-happened is reported.
+Failures of a converter, and of LiteRT with what that wrote, are aborts of the process,
+not exceptions, so they run as `components.tflite_converter.converter_process`; here the
+log is kept and what happened is reported.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -20,7 +23,7 @@ _LOG_LINES = 3
 
 
 class ConversionError(UserError):
-    """The converter failed, aborted, took too long or wrote no model."""
+    """The converter failed, aborted, took too long or wrote no model that runs."""
 
 
 def convert(
@@ -74,8 +77,37 @@ def quantize(
     _run(command, Path(output), log, timeout_seconds)
 
 
+def answer_canary(
+    bundle: str | Path, start: int, log: str | Path, timeout_seconds: float
+) -> dict[str, Any] | None:
+    """Has LiteRT answer the canary of a bundle in a subprocess.
+
+    Args:
+      bundle: its folder, with a manifest.
+      start: of the canary's history, seconds since 1970.
+      log: file that receives all that LiteRT prints.
+      timeout_seconds: the process is ended after that.
+
+    Returns:
+      The manifest's entry; None where the answer is no recommendation.
+
+    Raises:
+      ConversionError: with what happened and the end of the log.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "canary.json"
+        command = ["canary", str(bundle), str(start), str(output)]
+        _run(command, output, log, timeout_seconds, "the converted model")
+        answer: dict[str, Any] | None = json.loads(output.read_text())
+    return answer
+
+
 def _run(
-    arguments: list[str], output: Path, log: str | Path, timeout_seconds: float
+    arguments: list[str],
+    output: Path,
+    log: str | Path,
+    timeout_seconds: float,
+    what: str = "the TFLite converter",
 ) -> None:
     # The child finds our packages where this process found them.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -93,12 +125,11 @@ def _run(
             )
         except subprocess.TimeoutExpired as error:
             raise ConversionError(
-                f"push.conversion_timeout_seconds: the TFLite converter took longer "
-                f"than {timeout_seconds:g} s. Expected a limit that it keeps; its log: "
-                f"{log}"
+                f"push.conversion_timeout_seconds: {what} took longer than "
+                f"{timeout_seconds:g} s. Expected a limit that it keeps; its log: {log}"
             ) from error
     if done.returncode or not output.exists() or not output.stat().st_size:
-        raise ConversionError(f"the TFLite converter {_how(done.returncode, log)}")
+        raise ConversionError(f"{what} {_how(done.returncode, log)}")
 
 
 def _how(status: int, log: str | Path) -> str:
@@ -109,5 +140,5 @@ def _how(status: int, log: str | Path) -> str:
     elif status:
         how = f"exited with {status}"
     else:
-        how = "wrote no model"
+        how = "wrote nothing"
     return f"{how}: {' | '.join(end) or 'it said nothing'} (whole log: {log})"

@@ -1,12 +1,15 @@
-"""The process that converts: ``convert SAVED_MODEL OUTPUT QUANTIZATION`` or
-``quantize FLOAT_MODEL SAMPLES OUTPUT``, see `components.tflite_converter.convert`.
+"""The process that converts: ``convert SAVED_MODEL OUTPUT QUANTIZATION``, ``quantize
+FLOAT_MODEL SAMPLES OUTPUT`` or ``canary BUNDLE START OUTPUT``, see
+`components.tflite_converter.convert`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+from components.tflite_converter.canary import make_canary
 from components.trainer.names import CANDIDATE_SCORES, RANKING_HEAD
 from configs import recommender_pb2 as pb
 
@@ -82,10 +85,15 @@ def quantize(float_model: str, samples: str, output: str) -> None:
     Path(output).write_bytes(result.quantized_model)
 
 
+def canary(bundle: str, start: str, output: str) -> None:
+    """Writes what `components.tflite_converter.canary.make_canary` gives, as JSON."""
+    Path(output).write_text(json.dumps(make_canary(bundle, int(start))))
+
+
 def main() -> None:
     """Command line of the process."""
     command, *arguments = sys.argv[1:]
-    {"convert": convert, "quantize": quantize}[command](*arguments)
+    {"convert": convert, "quantize": quantize, "canary": canary}[command](*arguments)
 
 
 if __name__ == "__main__":

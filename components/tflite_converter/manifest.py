@@ -9,11 +9,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from components.checksums import sums_text
 from configs import features
 from configs import recommender_pb2 as pb
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+MANIFEST_SHA256 = "manifest.sha256"
 MODEL = "model.tflite"
 ITEMS = "items.jsonl"
 VOCABULARIES = "vocabularies"
@@ -108,11 +110,11 @@ def output_specs(num_predictions: int) -> list[dict[str, Any]]:
 
 
 def file_entries(bundle: Path) -> dict[str, dict[str, Any]]:
-    """SHA-256 and size in bytes of every file of a bundle but its manifest."""
+    """SHA-256 and size in bytes of every file of a bundle but its manifest's two."""
     entries = {}
     for path in sorted(bundle.rglob("*")):
         name = path.relative_to(bundle).as_posix()
-        if path.is_file() and name != MANIFEST:
+        if path.is_file() and name not in (MANIFEST, MANIFEST_SHA256):
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
             entries[name] = {"sha256": digest, "size": len(content)}
@@ -120,9 +122,11 @@ def file_entries(bundle: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(bundle: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes ``manifest.json``, its ``files`` read off the folder."""
+    """Writes ``manifest.json``, its ``files`` read off the folder, and its SHA-256."""
     text = json.dumps({**manifest, "files": file_entries(bundle)}, indent=2) + "\n"
     (bundle / MANIFEST).write_text(text, encoding="utf-8")
+    sums = {MANIFEST: hashlib.sha256(text.encode()).hexdigest()}
+    (bundle / MANIFEST_SHA256).write_text(sums_text(sums), encoding="utf-8")
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.current_model.current import (
+    BUNDLE,
     NOTHING_PUSHED,
     current_digest,
     version_dir,
@@ -28,6 +27,7 @@ from components.lock import locked
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.variants import variant_uri
 from components.tflite_pusher import model_card, push
+from components.tflite_pusher.infra_validation import check_answers
 from components.trainer.trainer import DEVICE_MODEL
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
@@ -60,7 +60,7 @@ class Executor(base_executor.BaseExecutor):
                 artifact.set_string_custom_property(OUTCOME, NOT_BLESSED)
                 return
         with tempfile.TemporaryDirectory() as folder:
-            bundle = Path(folder) / push.BUNDLE
+            bundle = Path(folder) / BUNDLE
             variants = read_variants(
                 artifact_utils.get_single_uri(input_dict[EVALUATIONS["tflite"]])
             )
@@ -115,7 +115,7 @@ class Executor(base_executor.BaseExecutor):
         card = model_card.model_card(manifest, verdicts["tflite"].slices)
         (bundle / push.MODEL_CARD).write_text(card, encoding="utf-8")
         manifests.write_manifest(bundle, manifest)
-        check_answers(bundle)
+        check_answers(str(bundle))
         push.push(
             destination,
             version,
@@ -170,30 +170,6 @@ def check_baseline(bundle: str, destination: str) -> None:
             f"push destination {destination}: its current version has changed since "
             "the model was compared with it. Expected no push or rollback meanwhile: "
             "run again"
-        )
-
-
-def check_answers(bundle: Path) -> None:
-    """Has the client load the finished bundle and answer its canary, by itself.
-
-    Raises:
-      UserError: if it does not, with what the client says.
-    """
-    # The child finds our packages where this process found them.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-m", "pocketrec_device", str(bundle)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise UserError(
-            f"the finished bundle does not answer as it should: {lines[-1]}: nothing "
-            "is pushed"
         )
 
 

@@ -4,6 +4,7 @@ Layout of the destination::
 
     versions/1/bundle/    what ships
     versions/1/training/  what the next gate and warm start need
+    versions/1/training.sha256
     CURRENT               the number of the version in use
     log/000001.json       who was replaced by what
 
@@ -26,16 +27,20 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from components.current_model.current import current_version
+from components.checksums import files_below, read_sums, sha256, sums_text
+from components.current_model.current import (
+    BUNDLE,
+    CURRENT,
+    TRAINING,
+    TRAINING_SHA256,
+    VERSIONS,
+    current_version,
+)
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import push_log
 from components.tflite_pusher.push_log import PUSH, ROLLBACK, STAGING
 from configs.errors import UserError
 
-VERSIONS = "versions"
-BUNDLE = "bundle"
-TRAINING = "training"
-CURRENT = "CURRENT"
 MODEL_CARD = "model_card.md"
 # What messages call it.
 DESTINATION = "push destination"
@@ -44,7 +49,6 @@ _logger = logging.getLogger(__name__)
 
 _REMOVED = ".removed-"
 _PROBE = ".probe-"
-_BLOCK = 2**20
 
 
 def bundle_digest(manifest: Mapping[str, Any]) -> str:
@@ -86,7 +90,11 @@ def rolled_back(destination: str, digest: str) -> int | None:
         if event.kind == ROLLBACK and event.replaced is not None
     }
     for version in sorted(left - {current_version(destination)}):
-        manifest = manifest_of(destination, version)
+        try:
+            manifest = manifest_of(destination, version)
+        except UserError as error:
+            _logger.warning("version %d is broken: %s", version, error)
+            continue
         if manifest is not None and bundle_digest(manifest) == digest:
             return version
     return None
@@ -122,6 +130,7 @@ def push(
         _copy_verified(str(bundle), os.path.join(staging, BUNDLE))
         for name, source in training.items():
             _copy_verified(source, os.path.join(staging, TRAINING, name))
+        _write_training_sums(staging)
         verify(os.path.join(staging, BUNDLE))
         if fileio.exists(final):
             raise UserError(
@@ -189,7 +198,7 @@ def verify(bundle: str) -> None:
     manifest = _read_manifest(os.path.join(bundle, manifests.MANIFEST))
     for name, entry in manifest["files"].items():
         path = os.path.join(bundle, name)
-        if not fileio.exists(path) or _sha256(path) != entry["sha256"]:
+        if not fileio.exists(path) or sha256(path) != entry["sha256"]:
             raise UserError(f"{path}: is not what the manifest says")
 
 
@@ -268,17 +277,15 @@ def _copy_verified(source: str, target: str) -> None:
             _compare(path, os.path.join(target, os.path.relpath(path, source)))
 
 
+def _write_training_sums(version: str) -> None:
+    folder = os.path.join(version, TRAINING)
+    sums = {n: sha256(os.path.join(folder, n)) for n in files_below(folder)}
+    io_utils.write_string_file(os.path.join(version, TRAINING_SHA256), sums_text(sums))
+
+
 def _compare(source: str, target: str) -> None:
-    if not fileio.exists(target) or _sha256(source) != _sha256(target):
+    if not fileio.exists(target) or sha256(source) != sha256(target):
         raise UserError(f"{target}: what was written does not read back")
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with fileio.open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def manifest_of(destination: str, version: int) -> dict[str, Any] | None:
@@ -312,4 +319,9 @@ def _read_manifest(path: str) -> dict[str, Any]:
     if names or outside or not all(digests):
         what = f"lacks {', '.join(sorted(names))}" if names else f"names {outside}"
         raise UserError(f"{path}: {what}. {expected}")
+    sums = read_sums(os.path.join(os.path.dirname(path), manifests.MANIFEST_SHA256))
+    if sums != {manifests.MANIFEST: sha256(path)}:
+        raise UserError(
+            f"{path}: is not what {manifests.MANIFEST_SHA256} says. {expected}"
+        )
     return manifest

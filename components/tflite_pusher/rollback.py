@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 
-from components.current_model.current import current_version
+from components.current_model.current import (
+    BUNDLE,
+    current_version,
+    parts_of,
+    version_dir,
+)
 from components.lock import locked
 from components.tflite_pusher import push, push_log
+from components.tflite_pusher.infra_validation import check_answers
 from configs.errors import UserError
 
 
@@ -21,8 +27,8 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
       The version that was current, and the one that is now.
 
     Raises:
-      UserError: if there is no such version, it is the current one already or not
-        whole, or another process changes the destination.
+      UserError: if there is no such version, it is the current one already, not whole
+        or does not answer, or another process changes the destination.
     """
     if current_version(destination) is None:
         raise UserError(f"push destination {destination}: nothing is pushed there")
@@ -43,7 +49,11 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
                 f"push destination {destination}: version {target} is the current one "
                 "already"
             )
-        push.verify(os.path.join(destination, push.VERSIONS, str(target), push.BUNDLE))
+        folder = version_dir(destination, target)
+        push.verify(os.path.join(folder, BUNDLE))
+        # The next gate compares with it.
+        parts_of(destination, target)
+        check_answers(os.path.join(folder, BUNDLE))
         push.make_current(destination, push_log.ROLLBACK, target, current)
     return current, target
 

@@ -12,8 +12,8 @@ from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import push, push_log
 from configs.errors import UserError
 
-CURRENT, ROLLED_BACK, REMOVED, NEVER_CURRENT = (
-    *("current", "rolled back", "removed", "never current"),
+CURRENT, ROLLED_BACK, REMOVED, NEVER_CURRENT, BROKEN = (
+    *("current", "rolled back", "removed", "never current", "broken"),
 )
 
 
@@ -28,8 +28,8 @@ class Version:
       metric: the first hit rate of the ``.tflite`` gate, e.g. ``hr_10_test``.
       value: of the metric; None if there is none.
       size: of the model in bytes; None of a removed version.
-      status: ``"current"``, ``"rolled back"``, ``"removed"``, ``"never current"`` or
-        empty.
+      status: ``"current"``, ``"rolled back"``, ``"removed"``, ``"never current"``, any
+        of them with ``"broken"`` where its manifest is, or empty.
     """
 
     number: int
@@ -48,7 +48,7 @@ def versions(destination: str) -> list[Version]:
       destination: of the pushes.
 
     Raises:
-      UserError: if nothing was pushed there, or a file of its own is broken.
+      UserError: if nothing was pushed there, or ``CURRENT`` or the log is broken.
     """
     events = push_log.read(destination)
     there = push.versions_of(destination)
@@ -114,7 +114,12 @@ def _version(
     else:
         status = "" if made else NEVER_CURRENT
     pushed = next((e.time for e in made if e.kind == push_log.PUSH), "")
-    manifest = push.manifest_of(destination, number) if is_there else None
+    manifest = None
+    if is_there:
+        try:
+            manifest = push.manifest_of(destination, number)
+        except UserError:
+            status = ", ".join(filter(None, (status, BROKEN)))
     if manifest is None:
         return Version(number, pushed, "", "", None, None, status)
     metric, value = hit_rate(manifest.get("gates", {}).get("tflite", ()))

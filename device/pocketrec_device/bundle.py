@@ -1,7 +1,8 @@
 """Reads a bundle and checks that it is whole: what ships to the device.
 
 A bundle is a folder with ``manifest.json``, ``model.tflite``, ``items.jsonl`` and
-``vocabularies/<name>.txt``. The manifest names size and SHA-256 of every other file.
+``vocabularies/<name>.txt``. The manifest names size and SHA-256 of every other file;
+its own SHA-256 is in ``manifest.sha256``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from pocketrec_device.json_reader import (
 FORMAT_VERSION = 1
 SIGNATURE = "serving_default"
 MANIFEST = "manifest.json"
+MANIFEST_SHA256 = "manifest.sha256"
 MODEL = "model.tflite"
 ITEMS = "items.jsonl"
 VOCABULARIES = "vocabularies"
@@ -149,9 +151,11 @@ class Bundle:
 
     @classmethod
     def _load(cls, folder: Path) -> Bundle:
-        if not _stays_in(folder, folder / MANIFEST):
-            raise BundleError(f"{folder / MANIFEST}: leads out of the bundle")
-        manifest = _read_manifest(folder / MANIFEST)
+        for name in (MANIFEST, MANIFEST_SHA256):
+            if not _stays_in(folder, folder / name):
+                raise BundleError(f"{folder / name}: leads out of the bundle")
+        content = read_file(folder / MANIFEST)
+        manifest = _parse_manifest(folder / MANIFEST, content)
         at = Reader(folder / MANIFEST, manifest)
         version = at.value("format_version", int)
         if version != FORMAT_VERSION:
@@ -159,6 +163,7 @@ class Bundle:
                 f"{folder / MANIFEST}: format_version is {version}. Expected "
                 f"{FORMAT_VERSION}, the one that this client reads"
             )
+        _check_manifest(folder, content)
         inputs, outputs = _signature(at.child("signature"))
         contents = _read_files(folder, at)
         vocabularies = {
@@ -249,8 +254,16 @@ def read_file(path: Path, largest: int = _LARGEST_TEXT) -> bytes:
         raise BundleError(f"{path}: does not fit into the memory") from error
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    content = read_file(path)
+def _check_manifest(folder: Path, content: bytes) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    if read_file(folder / MANIFEST_SHA256) != f"{digest}  {MANIFEST}\n".encode():
+        raise BundleError(
+            f"{folder / MANIFEST}: was altered: its SHA-256 is {digest}. Expected the "
+            f"one in {MANIFEST_SHA256}"
+        )
+
+
+def _parse_manifest(path: Path, content: bytes) -> dict[str, Any]:
     try:
         manifest = parse(content, unique_keys=True)
     except ValueError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.current_model.current import current_training, current_version
+from components.current_model.current import current_version, has_warm_start
 from components.lock import LockedError, locked
 from components.tflite_pusher import executor as pusher
 from components.tflite_pusher.push import manifest_of
@@ -139,7 +139,7 @@ def look(request: Request) -> Outlook:
         span=span,
         window=spans.ranges_text(window.spans, window.dated) if window else "",
         current=current,
-        has_weights=current_training(request.push_destination) is not None,
+        has_weights=has_warm_start(request.push_destination),
         is_new=is_new,
         judged=guards.judge(config, data) if is_new and config.retrain.guards else [],
     )

@@ -181,10 +181,16 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
             "size": path.stat().st_size,
         }
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
+        if path.is_file() and path.stem != "manifest"
     }
-    text = json.dumps({**manifest, "files": files})
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    write_manifest_file(folder, json.dumps({**manifest, "files": files}).encode())
+
+
+def write_manifest_file(folder: Path, content: bytes) -> None:
+    """Writes the manifest as it is, with a hash that fits."""
+    (folder / "manifest.json").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
 
 
 # What the tiny model answers, see test_recommender.py.

@@ -14,6 +14,7 @@ import pytest
 from pocketrec_device import Bundle, BundleError
 from pocketrec_device import bundle as bundle_module
 from pocketrec_device.bundle import find_bundle
+from tests.device.conftest import write_manifest_file
 
 Manifest = dict[str, Any]
 
@@ -151,7 +152,7 @@ def test_a_needed_file_that_the_manifest_does_not_list_is_named(write_bundle, na
     folder = write_bundle()
     content = json.loads((folder / "manifest.json").read_text())
     del content["files"][name]
-    (folder / "manifest.json").write_text(json.dumps(content))
+    write_manifest_file(folder, json.dumps(content).encode())
     with pytest.raises(BundleError, match=f"files does not list {name}"):
         Bundle.load(folder)
 
@@ -161,7 +162,7 @@ def test_a_needed_file_that_the_manifest_does_not_list_is_named(write_bundle, na
 )
 def test_a_manifest_of_garbage_is_refused(write_bundle, text):
     folder = write_bundle()
-    (folder / "manifest.json").write_bytes(text.encode("latin-1"))
+    write_manifest_file(folder, text.encode("latin-1"))
     with pytest.raises(BundleError, match=r"manifest.json: (is no JSON|holds no JSON)"):
         Bundle.load(folder)
 
@@ -177,7 +178,7 @@ def test_a_manifest_of_garbage_is_refused(write_bundle, text):
 )
 def test_json_that_readers_read_differently_is_refused(write_bundle, text, message):
     folder = write_bundle()
-    (folder / "manifest.json").write_text(text)
+    write_manifest_file(folder, text.encode())
     with pytest.raises(BundleError, match=f"manifest.json: is no JSON: .*{message}"):
         Bundle.load(folder)
 
@@ -185,7 +186,7 @@ def test_json_that_readers_read_differently_is_refused(write_bundle, text, messa
 def test_whole_characters_in_two_halves_are_read(write_bundle):
     folder = write_bundle()
     text = (folder / "manifest.json").read_text().replace("tiny", "\\ud83d\\ude00")
-    (folder / "manifest.json").write_text(text)
+    write_manifest_file(folder, text.encode())
     assert Bundle.load(folder).name == "\N{GRINNING FACE}"
 
 
@@ -209,7 +210,7 @@ def test_a_path_outside_the_bundle_is_refused(write_bundle, tmp_path, name):
     (tmp_path / "secret").write_text("secret")
     content = json.loads((folder / "manifest.json").read_text())
     content["files"][name] = {"sha256": "0" * 64, "size": 6}
-    (folder / "manifest.json").write_text(json.dumps(content))
+    write_manifest_file(folder, json.dumps(content).encode())
     with pytest.raises(BundleError, match="which is outside the bundle"):
         Bundle.load(folder)
 
@@ -222,11 +223,20 @@ def test_a_link_out_of_the_bundle_is_refused(write_bundle, tmp_path):
         Bundle.load(folder)
 
 
-def test_a_manifest_elsewhere_is_refused(write_bundle, tmp_path):
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256"])
+def test_a_manifest_elsewhere_is_refused(write_bundle, tmp_path, name):
     folder = write_bundle()
-    shutil.move(folder / "manifest.json", tmp_path / "manifest.json")
-    os.symlink(tmp_path / "manifest.json", folder / "manifest.json")
-    with pytest.raises(BundleError, match=r"manifest.json: leads out of the bundle"):
+    shutil.move(folder / name, tmp_path / name)
+    os.symlink(tmp_path / name, folder / name)
+    with pytest.raises(BundleError, match=f"{name}: leads out of the bundle"):
+        Bundle.load(folder)
+
+
+def test_another_manifest_under_the_same_hash_is_refused(write_bundle):
+    folder = write_bundle()
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"version": 3', '"version": 4'))
+    with pytest.raises(BundleError, match=r"manifest.json: was altered: its SHA-256"):
         Bundle.load(folder)
 
 
@@ -427,7 +437,7 @@ def test_a_hash_that_is_none_is_refused(write_bundle, sha256):
     folder = write_bundle()
     content = json.loads((folder / "manifest.json").read_text())
     content["files"]["model.tflite"]["sha256"] = sha256
-    (folder / "manifest.json").write_text(json.dumps(content))
+    write_manifest_file(folder, json.dumps(content).encode())
     with pytest.raises(BundleError, match="Expected 64 lower-case hexadecimal digits"):
         Bundle.load(folder)
 

@@ -13,7 +13,13 @@ import time
 import pytest
 
 from pocketrec_device import BundleError, LiveRecommender, Recommender, live
-from tests.device.conftest import CANARY, MANIFEST, write_files, write_manifest
+from tests.device.conftest import (
+    CANARY,
+    MANIFEST,
+    write_files,
+    write_manifest,
+    write_manifest_file,
+)
 
 USER = {"age": 30}
 NEVER = 3600.0  # between two looks of the thread: the tests ask for theirs
@@ -337,6 +343,6 @@ def test_the_state_is_that_of_a_bundles_own_folder_too(destination):
     with LiveRecommender(folder, NEVER) as recommender:
         content = json.loads((folder / "manifest.json").read_bytes())
         content["name"] = "renamed"
-        (folder / "manifest.json").write_text(json.dumps(content))
+        write_manifest_file(folder, json.dumps(content).encode())
         assert recommender.check()
         assert recommender.bundle.name == "renamed"

@@ -44,16 +44,19 @@ class Run:
         return self.folder / "push" / "versions" / "1" / "bundle"
 
 
-def run_sample(folder: Path, *arguments: str, data: str = str(SAMPLE)) -> Command:
+def run_sample(
+    folder: Path, *arguments: str, data: str = str(SAMPLE), afresh: bool = False
+) -> Command:
     return pocketrec(
-        "run", "--config", CONFIG, "--data", data, "--output", folder, *arguments
+        *("run", "--config", CONFIG, "--data", data, "--output", folder, *arguments),
+        afresh=afresh,
     )
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("sample")
-    command = run_sample(folder, *SET)
+    command = run_sample(folder, *SET, afresh=True)
     assert command.code == 0, command.out + command.err
     return Run(folder, command)
 
@@ -135,7 +138,8 @@ def test_the_bundle_is_complete_and_checks(run: Run) -> None:
     for gate in ("saved_model", "tflite"):
         blessed = {r["metric"]: r["blessed"] for r in manifest["gates"][gate]}
         assert blessed["hr_10_test"] is True
-    assert set(tree(run.bundle)) == {*manifest["files"], "manifest.json"}
+    files = {*manifest["files"], "manifest.json", "manifest.sha256"}
+    assert set(tree(run.bundle)) == files
 
 
 def test_a_recommendation_without_tensorflow(run: Run) -> None:

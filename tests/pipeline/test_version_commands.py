@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from components.tflite_pusher import push
+from components.tflite_pusher import push, rollback
 from pipeline.cli import main
-from tests.components.tflite_pusher.conftest import bundle
+from tests.components.tflite_pusher.conftest import bundle, make_training
 
 
 @pytest.fixture
 def destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    # The bundles have no model that runs.
+    monkeypatch.setattr(rollback, "check_answers", lambda bundle: None)
+    training = make_training(tmp_path)
     folder = tmp_path / "runs" / "mine" / "push"
     for version in (1, 2):
         source = bundle(tmp_path / f"bundle-{version}", b"%d" % version)
-        push.push(str(folder), version, source, {})
+        push.push(str(folder), version, source, training)
     return folder
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from components.checksums import files_below, sha256, sums_text
+
 
 @pytest.fixture
-def push() -> Callable[[Path, int], None]:
+def push() -> Callable[..., None]:
     """Lays out a version as a push does and makes it the current one."""
 
-    def write(destination: Path, version: int) -> None:
+    def write(destination: Path, version: int, without: str = "nothing") -> None:
         folder = destination / "versions" / str(version)
         files = {
             "bundle/model.tflite": f"tflite {version}",
@@ -29,9 +31,13 @@ def push() -> Callable[[Path, int], None]:
             "training/model_run/checkpoints/a-1-best.weights.h5": f"weights {version}",
         }
         for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+            if without not in name:
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+        training = str(folder / "training")
+        sums = {n: sha256(f"{training}/{n}") for n in files_below(training)}
+        (folder / "training.sha256").write_text(sums_text(sums))
         (destination / "CURRENT").write_text(f"{version}\n")
 
     return write

@@ -10,18 +10,17 @@ import pytest
 from components.current_model.current import (
     NOTHING_PUSHED,
     current_digest,
-    current_models,
     current_version,
+    parts_of,
 )
 from configs.errors import UserError
 
-Push = Callable[[Path, int], None]
+Push = Callable[..., None]
 
 
 def assert_nothing_is_current(destination: Path) -> None:
     assert current_version(str(destination)) is None
     assert current_digest(str(destination)) == NOTHING_PUSHED
-    assert current_models(str(destination)) is None
 
 
 def test_before_the_first_push(tmp_path: Path) -> None:
@@ -33,10 +32,13 @@ def test_after_a_push(tmp_path: Path, push: Push) -> None:
     push(tmp_path, 3)
     folder = tmp_path / "versions" / "3"
     assert current_version(str(tmp_path)) == 3
-    assert current_models(str(tmp_path)) == (
-        str(folder / "training" / "saved_model"),
-        str(folder / "bundle"),
-    )
+    parts = parts_of(str(tmp_path), 3)
+    training = folder / "training"
+    assert parts.saved_model == str(training / "saved_model")
+    assert parts.bundle == str(folder / "bundle")
+    assert parts.examples == str(training / "examples" / "Split-test")
+    assert parts.warm_start is not None
+    assert parts.warm_start.transform == str(training / "transform")
     assert (
         current_digest(str(tmp_path)) == hashlib.sha256(b'{"version": 3}').hexdigest()
     )
@@ -89,7 +91,7 @@ def test_a_pointer_to_a_missing_version(tmp_path: Path, push: Push) -> None:
     push(tmp_path, 2)
     (tmp_path / "CURRENT").write_text("7")
     with pytest.raises(UserError, match=r"version 7, which is missing.*one of 1, 2"):
-        current_models(str(tmp_path))
+        current_version(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -103,5 +105,35 @@ def test_a_pointer_to_a_missing_version(tmp_path: Path, push: Push) -> None:
 def test_a_version_that_lacks_a_file(tmp_path: Path, push: Push, name: str) -> None:
     push(tmp_path, 1)
     (tmp_path / "versions" / "1" / name).unlink()
-    with pytest.raises(UserError, match=f"{name}: missing, though version 1"):
-        current_models(str(tmp_path))
+    with pytest.raises(UserError, match=f"{name}: missing. Expected a whole version 1"):
+        parts_of(str(tmp_path), 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("altered", r"examples/Split-test/part.gz: was altered: its SHA-256"),
+        ("missing", r"examples/Split-test/part.gz: is missing, expected as"),
+        ("more", r"examples/Split-test/more.gz: is not in .*training.sha256"),
+        ("no list", r"training.sha256: is missing, expected the SHA-256"),
+        ("odd list", r"training.sha256: line 2: 'b' is not allowed. Expected the SHA"),
+    ],
+)
+def test_what_a_version_is_compared_by_is_as_it_was_pushed(
+    tmp_path: Path, push: Push, damage: str, message: str
+) -> None:
+    push(tmp_path, 1)
+    sums = tmp_path / "versions" / "1" / "training.sha256"
+    examples = sums.with_suffix("") / "examples" / "Split-test"
+    if damage == "altered":
+        (examples / "part.gz").write_text("others")
+    elif damage == "missing":
+        (examples / "part.gz").unlink()
+    elif damage == "more":
+        (examples / "more.gz").write_text("more")
+    elif damage == "no list":
+        sums.unlink()
+    else:
+        sums.write_text(f"{'0' * 64}  a\nb\n")
+    with pytest.raises(UserError, match=message):
+        parts_of(str(tmp_path), 1)

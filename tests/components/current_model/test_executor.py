@@ -13,7 +13,7 @@ from components.current_model.executor import Executor
 from components.evaluator.executor import holds_model
 from configs.errors import UserError
 
-Push = Callable[[Path, int], None]
+Push = Callable[..., None]
 
 
 @pytest.fixture
@@ -77,9 +77,7 @@ def test_without_all_that_a_warm_start_needs_there_is_none(
     run: Any, push: Push, destination: Path, part: str
 ) -> None:
     """As with train.checkpoint_path, which puts checkpoints elsewhere."""
-    push(destination, 1)
-    path = destination / "versions" / "1" / "training" / part
-    path.rename(path.with_name("elsewhere"))
+    push(destination, 1, without=part)
     artifacts = run()
     assert list(Path(artifacts["training"].uri).iterdir()) == []
     assert served(artifacts["model"], "saved_model.pb") == "model 1"

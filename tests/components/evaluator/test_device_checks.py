@@ -87,6 +87,14 @@ def test_insane_answers_are_counted(bundle: Bundle, answers: Answers) -> None:
         assert count("unknown_items", ids=ids) == 1
     same = np.tile(np.array([2, 3, 4], np.int32), (len(answers.ids), 1))
     assert count("distinct_items", ids=same) == 3
+    assert count("first_item_share", ids=same) == 1
+    halves = same.copy()
+    halves[::2, 0] = 5
+    answered = answers.scores[:, 0] > FLOOR
+    share = max(answered[::2].sum(), answered[1::2].sum()) / answered.sum()
+    assert count("first_item_share", ids=halves) == share
+    nothing = np.full_like(answers.scores, FLOOR)
+    assert count("first_item_share", scores=nothing) == 0
 
 
 def test_agreement_with_the_same_and_with_other_answers(
@@ -126,13 +134,16 @@ def test_a_bundle_that_does_not_run_is_told_in_one_line(
 def test_what_no_model_should_do_is_bound_without_a_configuration(
     config: pb.RecommenderConfig,
 ) -> None:
-    limits = device_limits(config, num_items=100)
+    limits = device_limits(config, num_items=100, num_examples=20)
     assert limits["self_test"] == Limits(lower_bound=1.0)
     assert limits["distinct_items"] == Limits(lower_bound=20.0)
     assert limits["overlap_2"] == Limits(lower_bound=0.8)
     for name in ("nonfinite_answers", "constant_answers", "unknown_items"):
         assert limits[name] == Limits(upper_bound=0.0)
-    assert device_limits(config, num_items=5)["distinct_items"].lower_bound == 3
+    assert limits["first_item_share"] == Limits(upper_bound=0.9)
+    small = device_limits(config, num_items=5, num_examples=19)
+    assert small["distinct_items"].lower_bound == 3
+    assert small["first_item_share"] == Limits()
 
 
 def test_the_configuration_binds_more(config: pb.RecommenderConfig) -> None:
@@ -141,7 +152,9 @@ def test_the_configuration_binds_more(config: pb.RecommenderConfig) -> None:
     changed.eval.bounds.add(metric="latency_p99_ms", upper_bound=5)
     changed.eval.bounds.add(metric="latency_p99_ms", upper_bound=3)
     changed.eval.bounds.add(metric="distinct_items", lower_bound=2)
-    limits = device_limits(changed, num_items=100)
+    changed.eval.bounds.add(metric="first_item_share", upper_bound=0.2)
+    limits = device_limits(changed, num_items=100, num_examples=20)
+    assert limits["first_item_share"] == Limits(upper_bound=0.2)
     assert limits["latency_p99_ms"] == Limits(upper_bound=3.0)
     assert limits["distinct_items"] == Limits(lower_bound=2.0)
 

@@ -47,7 +47,7 @@ def test_no_model_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     text = run(tmp_path, monkeypatch, script)
-    assert "wrote no model: it said nothing" in text
+    assert "wrote nothing: it said nothing" in text
 
 
 def test_a_time_limit_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

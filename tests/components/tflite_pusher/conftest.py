@@ -49,13 +49,25 @@ def bundle(folder: Path, model: bytes = b"model", **changes: object) -> Path:
 
 @pytest.fixture
 def training(tmp_path: Path) -> dict[str, str]:
+    return make_training(tmp_path)
+
+
+def make_training(tmp_path: Path) -> dict[str, str]:
+    """What a next gate needs, by name below ``training/``."""
     model = tmp_path / "saved_model"
     (model / "variables").mkdir(parents=True)
     (model / "saved_model.pb").write_bytes(b"graph")
     (model / "variables" / "index").write_bytes(b"weights")
     config = tmp_path / "config.pbtxt"
     config.write_text("name: 'tiny'")
-    return {"saved_model": str(model), "config.pbtxt": str(config)}
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    (examples / "part.gz").write_bytes(b"examples")
+    return {
+        "saved_model": str(model),
+        "config.pbtxt": str(config),
+        "examples/Split-test": str(examples),
+    }
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -17,6 +17,8 @@ from components.current_model.current import current_version
 from components.lock import LOCK, locked
 from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import push, push_log
+from components.tflite_pusher import rollback as rollback_module
+from components.tflite_pusher.infra_validation import check_answers
 from components.tflite_pusher.rollback import rollback
 from components.tflite_pusher.versions import (
     log_lines,
@@ -42,6 +44,14 @@ def destination(tmp_path: Path) -> str:
     return str(tmp_path / "push")
 
 
+@pytest.fixture(autouse=True)
+def client(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The bundles that it was asked about; those of here have no model that runs."""
+    asked: list[str] = []
+    monkeypatch.setattr(rollback_module, "check_answers", asked.append)
+    return asked
+
+
 def push_many(destination: str, count: int, training: dict, **options: int) -> None:
     for number in range(1, count + 1):
         folder = Path(destination).parent / f"bundle-{number}"
@@ -58,10 +68,11 @@ def statuses(destination: str) -> dict[int, str]:
 
 
 def test_a_rollback_goes_to_what_was_replaced_and_forth_again(
-    destination: str, training: dict[str, str]
+    destination: str, training: dict[str, str], client: list[str]
 ) -> None:
     push_many(destination, 3, training)
     assert rollback(destination) == (3, 2)
+    assert client == [os.path.join(destination, "versions", "2", "bundle")]
     assert rollback(destination) == (2, 1)
     assert current_version(destination) == 1
     assert statuses(destination) == {1: "current", 2: "rolled back", 3: "rolled back"}
@@ -144,6 +155,47 @@ def test_a_rollback_to_a_version_that_is_not_whole_is_refused(
     ):
         rollback(destination)
     assert current_version(destination) == 2
+
+
+def test_a_rollback_to_a_version_that_does_not_answer_is_refused(
+    destination: str, training: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_many(destination, 2, training)
+    monkeypatch.setattr(rollback_module, "check_answers", check_answers)
+    with pytest.raises(UserError, match=r"does not answer as it should: Error: .*1/bu"):
+        rollback(destination)
+    assert current_version(destination) == 2
+
+
+@pytest.mark.parametrize("part", ["saved_model/saved_model.pb", "examples"])
+def test_a_rollback_to_what_no_gate_could_compare_with_is_refused(
+    destination: str, training: dict[str, str], part: str
+) -> None:
+    push_many(destination, 2, training)
+    path = Path(destination) / "versions" / "1" / "training" / part
+    path.rename(Path(destination).parent / "elsewhere")
+    with pytest.raises(
+        UserError, match=f"{part}.*: missing. Expected a whole version 1"
+    ):
+        rollback(destination)
+    assert current_version(destination) == 2
+
+
+def test_a_broken_version_hides_no_other(
+    destination: str, training: dict[str, str]
+) -> None:
+    push_many(destination, 3, training)
+    rollback(destination)
+    for number in (1, 3):
+        folder = Path(destination) / "versions" / str(number) / "bundle"
+        (folder / manifests.MANIFEST).write_text("{")
+    assert statuses(destination) == {
+        1: "broken",
+        2: "current",
+        3: "rolled back, broken",
+    }
+    digest = push.bundle_digest(push.manifest_of(destination, 2) or {})
+    assert push.rolled_back(destination, digest) is None
 
 
 @pytest.mark.parametrize(
