@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import click
 
@@ -35,6 +35,17 @@ _NEW_SHARE = 0.3
 _SECONDS = 1200
 
 
+class Running(Protocol):
+    """A process, as `subprocess.Popen` has it."""
+
+    @property
+    def stdout(self) -> IO[str] | None: ...
+
+    def wait(self) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+
 @dataclass
 class Story:
     """What happens in a folder.
@@ -52,11 +63,21 @@ class Story:
     printed: dict[str, str] = field(default_factory=dict)
     new_items: list[int] = field(default_factory=list)
 
+    def start(self, arguments: list[str]) -> Running:
+        """Starts a command of `pocketrec`, with both of its outputs in one."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+        )
+
     def arguments(self, command: str, base: Path | None = None) -> list[str]:
         """A command line of this pipeline, or of its copy in another folder."""
         base = base or self.folder
         return [
-            *(sys.executable, "-m", "pipeline.cli", command),
+            command,
             *("--config", str(CONFIG), "--data", str(self.folder / "data")),
             *("--output", str(base / "output")),
             *("--push-destination", str(base / "push")),
@@ -65,12 +86,10 @@ class Story:
     def retrain(self, what: str, *options: str, base: Path | None = None) -> str:
         """Runs a cycle to its end; returns what it printed."""
         click.echo(f"\n== {what}")
-        return self._finish(
-            what,
-            subprocess.Popen([*self.arguments("retrain", base), *options], **_PIPED),
-        )
+        process = self.start([*self.arguments("retrain", base), *options])
+        return self._finish(what, process)
 
-    def _finish(self, what: str, process: subprocess.Popen[str]) -> str:
+    def _finish(self, what: str, process: Running) -> str:
         lines = []
         assert process.stdout is not None
         for line in process.stdout:
@@ -84,7 +103,7 @@ class Story:
     def retrain_and_kill(self, what: str, when: str) -> None:
         """Starts a cycle and kills it as soon as it prints something."""
         click.echo(f"\n== {what}")
-        process = subprocess.Popen(self.arguments("retrain"), **_PIPED)
+        process = self.start(self.arguments("retrain"))
         assert process.stdout is not None
         for line in process.stdout:
             click.echo(f"   {line}", nl=False)
@@ -99,7 +118,7 @@ class Story:
         """Starts two at once; ends the one that runs when its cycle is over."""
         click.echo(f"\n== {what}")
         command = [*self.arguments("schedule"), "--cron", "* * * * *"]
-        both = [subprocess.Popen(command, **_PIPED) for _ in range(2)]
+        both = [self.start(command) for _ in range(2)]
         try:
             deadline = time.monotonic() + _SECONDS
             log = self.folder / "output" / "log.jsonl"
@@ -109,15 +128,14 @@ class Story:
                 time.sleep(0.5)
         finally:
             for process in both:
-                process.terminate()
+                process.send_signal(signal.SIGTERM)
         for number, process in enumerate(both, start=1):
             self._finish(f"{what} {number}", process)
 
     def show(self, what: str, *arguments: str) -> None:
         """Runs a short command."""
         click.echo(f"\n== pocketrec {what}")
-        command = [sys.executable, "-m", "pipeline.cli", what, *arguments]
-        self._finish(what, subprocess.Popen(command, **_PIPED))
+        self._finish(what, self.start([what, *arguments]))
 
     def status(self) -> dict[str, Any]:
         """The content of ``status.json``."""
@@ -125,14 +143,6 @@ class Story:
             (self.folder / "output" / "status.json").read_text()
         )
         return content
-
-
-_PIPED: dict[str, Any] = {
-    "stdout": subprocess.PIPE,
-    "stderr": subprocess.STDOUT,
-    "text": True,
-    "cwd": ROOT,
-}
 
 
 def tell(story: Story) -> None:

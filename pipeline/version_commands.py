@@ -54,8 +54,9 @@ def versions(push_destination: str | None, log: bool, verbose: bool) -> None:
 def rollback(to: int | None, push_destination: str | None, verbose: bool) -> None:
     """Makes an earlier version the current one again, at once.
 
-    Its files are read and compared with its manifest before. It becomes what the next
-    run's model is compared with, and the version that was left is not pushed again.
+    Before, its files are compared with its manifest, and the client answers its canary.
+    It becomes what the next run's model is compared with, and the version that was left
+    is not pushed again.
 
     \b
     Examples:

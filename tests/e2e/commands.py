@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
@@ -54,34 +58,48 @@ class Command:
 
 
 def pocketrec(
-    *arguments: str | Path, cwd: Path | None = None, afresh: bool = False
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    afresh: bool = False,
+    fault: Callable[[], None] | None = None,
 ) -> Command:
     """Runs the command line as a user does, in a process of its own.
 
-    Whatever becomes of it, nothing may be left in the folder of temporary files.
+    Whatever becomes of it, unless it is killed, nothing may be left in the folder of
+    temporary files but the log of a conversion that failed, which the error names.
 
     Args:
       arguments: of the command.
       cwd: the folder to be in; None: where the tests run.
       afresh: starts Python, as a user does; by default TFX, which takes half a minute,
         is imported already.
+      fault: what to break in the command's process before it begins.
     """
     with tempfile.TemporaryDirectory() as folder:
         temporary, printed = Path(folder, "tmp"), Path(folder, "printed")
         temporary.mkdir()
         printed.mkdir()
+        for name in ("out", "err"):
+            (printed / name).touch()
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "TMPDIR": str(temporary),
         }
         texts = [str(argument) for argument in arguments]
-        run = _run_afresh if afresh else _run_forked
-        code = run(texts, str(cwd or Path.cwd()), environment, printed)
+        where = str(cwd or Path.cwd())
+        if afresh:
+            code = _run_afresh(texts, where, environment, printed)
+        else:
+            code = _run_forked(texts, where, environment, printed, fault)
         # TensorFlow 2.21 leaves the bytecode of what AutoGraph makes, some kilobytes.
-        left = set(os.listdir(temporary)) - {"__pycache__"}
+        left = {
+            name
+            for name in os.listdir(temporary)
+            if name != "__pycache__" and not name.endswith("-conversion.log")
+        }
         out, err = ((printed / name).read_text() for name in ("out", "err"))
-    assert not left, f"{left} left in the temporary folder"
+    assert not left or code < 0, f"{left} left in the temporary folder"
     return Command(code, out, err)
 
 
@@ -101,27 +119,73 @@ def _run_afresh(
 
 
 def _run_forked(
-    arguments: list[str], cwd: str, environment: dict[str, str], printed: Path
+    arguments: list[str],
+    cwd: str,
+    environment: dict[str, str],
+    printed: Path,
+    fault: Callable[[], None] | None,
 ) -> int:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.e2e.preload"])
-    process = context.Process(
-        target=_be_the_command, args=(arguments, cwd, environment, printed)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+    outputs = printed / "out", printed / "err"
+    return Forked(arguments, cwd, environment, outputs, fault).wait()
+
+
+class Forked:
+    """A running command, with what `subprocess.Popen` has of methods.
+
+    Args:
+      arguments: of `pocketrec`.
+      cwd: the folder to be in.
+      environment: its variables.
+      outputs: files for what it prints, and for what it complains of.
+      fault: what to break in its process before it begins.
+
+    Attributes:
+      stdout: the file for what it prints, or the pipe.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        cwd: str,
+        environment: dict[str, str],
+        outputs: tuple[Path, Path],
+        fault: Callable[[], None] | None = None,
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.e2e.preload"])
+        self._process = context.Process(
+            target=_be_the_command,
+            args=(arguments, cwd, environment, outputs, fault),
+        )
+        self._process.start()
+        self.stdout: IO[str] | None = None
+        if stat.S_ISFIFO(outputs[0].stat().st_mode):
+            # Opened here when it is opened there.
+            self.stdout = open(outputs[0])  # noqa: SIM115
+
+    def wait(self) -> int:
+        """Waits for its end; returns the exit code, of a signal below 0."""
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def send_signal(self, sig: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, sig)
 
 
 def _be_the_command(
-    arguments: list[str], cwd: str, environment: dict[str, str], printed: Path
+    arguments: list[str],
+    cwd: str,
+    environment: dict[str, str],
+    outputs: tuple[Path, Path],
+    fault: Callable[[], None] | None,
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
     os.chdir(cwd)
-    for number, path in enumerate((os.devnull, printed / "out", printed / "err")):
+    for number, path in enumerate((os.devnull, *outputs)):
         file = os.open(path, (os.O_WRONLY | os.O_CREAT) if number else os.O_RDONLY)
         os.dup2(file, number)
         os.close(file)
@@ -129,4 +193,10 @@ def _be_the_command(
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     sys.argv = ["pocketrec", *arguments]
-    runpy.run_module("pipeline.cli", run_name="__main__", alter_sys=True)
+    if fault is not None:
+        fault()
+    try:
+        runpy.run_module("pipeline.cli", run_name="__main__", alter_sys=True)
+    finally:
+        # multiprocessing leaves them out, and TensorFlow tidies up in one.
+        atexit._run_exitfuncs()

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.tflite_converter.manifest import by_metric
-from examples.retraining import CONFIG, Story, tell
+from examples.retraining import CONFIG, ROOT, Story, tell
 from pocketrec_device import Recommender
-from tests.e2e.commands import pocketrec
+from tests.e2e.commands import Forked, pocketrec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.story]
 
 
+class QuickStory(Story):
+    """Whose commands need not import TFX."""
+
+    def start(self, arguments: list[str]) -> Forked:
+        with tempfile.TemporaryDirectory() as folder:
+            pipe = Path(folder) / "pipe"
+            os.mkfifo(pipe)
+            return Forked(arguments, str(ROOT), dict(os.environ), (pipe, pipe))
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    told = Story(tmp_path_factory.mktemp("story"))
+    told = QuickStory(tmp_path_factory.mktemp("story"))
     tell(told)
     return told
 

@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from configs.errors import UserError
 from tests.components.tflite_pusher.conftest import (
     CONTENT,
     bundle,
+    make_training,
     tree,
 )
 
@@ -243,6 +245,38 @@ def test_a_destination_that_cannot_be_written_is_found_out_early(
         (tmp_path / "locked").mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
         with pytest.raises(UserError, match="cannot be written"):
             push.check_writable(str(tmp_path / "locked"))
+
+
+@pytest.mark.parametrize("part", ["", "versions"])
+def test_a_destination_that_may_only_be_read(part: str) -> None:
+    """Root may write anywhere, so a process of nobody's tries it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        source, destination = bundle(Path(folder, "one")), Path(folder, "push")
+        push.push(str(destination), 1, source, make_training(Path(folder)))
+        for path in (destination, *destination.rglob("*")):
+            path.chmod(0o777 if path.is_dir() else 0o666)
+        (destination / part).chmod(0o555)
+        before = tree(destination)
+        pid = os.fork()
+        if pid == 0:
+            if not os.getuid():
+                os.setuid(65534)
+            call = push.check_writable if not part else _push_second
+            try:
+                call(str(destination))
+            except UserError as error:
+                told = f"push destination {destination}: cannot be written"
+                os._exit(7 if str(error).startswith(told) else 1)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 7
+        assert tree(destination) == before
+        (destination / part).chmod(0o755)
+
+
+def _push_second(destination: str) -> None:
+    push.push(destination, 2, Path(destination).parent / "one", {})
 
 
 def test_the_model_card_tells_data_accuracy_and_limits(tmp_path: Path) -> None:
