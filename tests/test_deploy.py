@@ -147,7 +147,7 @@ def test_what_kustomize_makes(overlay: str, tmp_path: Path) -> None:
     folder = tmp_path / "kubernetes" / overlay
     if overlay == "overlays/gcs":
         (folder / "key.json").write_text("{}")
-        (folder / "webhook.env").write_text("WEBHOOK=https://alarm.example\n")
+        (folder / "webhook.env").write_text("POCKETREC_WEBHOOK=https://alarm.example\n")
     done = subprocess.run(
         ["kubectl", "kustomize", str(folder)],
         capture_output=True,

@@ -33,9 +33,13 @@ _FROM_SCRATCH = click.option(
     is_flag=True,
     help="Training begins with new weights, not with those of the current version.",
 )
+# Of a process, others may see the arguments.
+WEBHOOK_VARIABLE = "POCKETREC_WEBHOOK"
 _WEBHOOK = click.option(
     "--webhook",
     metavar="URL",
+    envvar=WEBHOOK_VARIABLE,
+    show_envvar=True,
     help="Gets a JSON object by POST when a model is refused or a cycle fails.",
 )
 _METRICS_FILE = click.option(
@@ -241,7 +245,6 @@ def schedule(
     arguments += ["--output", str(output)]
     optional: dict[str, Any] = {
         "--push-destination": push_destination,
-        "--webhook": webhook,
         "--metrics-file": metrics_file,
         "--beam-options": beam_options,
     }
@@ -252,6 +255,8 @@ def schedule(
         expect_file(beam_options)
     if from_scratch:
         arguments.append("--from-scratch")
+    if webhook is not None:
+        os.environ[WEBHOOK_VARIABLE] = webhook
     runner = scheduler.Scheduler(
         scheduler.Schedule(cron, zone, jitter, time_limit, retries, backoff),
         Channels(config.name, output, webhook, metrics_file),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from components.lock import LockedError, locked
 from configs.errors import UserError
 from pipeline import local_runner
 from pipeline.cli import main
-from pipeline.retraining import cycle, reporting, status
+from pipeline.retraining import cycle, reporting, scheduler, status
 from pipeline.retraining.cycle import is_passing
 from pipeline.retraining.status import Cycle
 from tests.checkout import ROOT
@@ -97,6 +99,29 @@ def test_exit_codes(
 ) -> None:
     monkeypatch.setattr(cycle, "retrain", lambda *_: ended(outcome))
     assert call(tmp_path).exit_code == code
+
+
+def test_the_webhook_is_no_argument_of_a_cycle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody on the machine may see those."""
+    started: list[tuple[list[str], str]] = []
+
+    class Scheduler(scheduler.Scheduler):
+        def run(self) -> None:
+            started.append((self._command, os.environ["POCKETREC_WEBHOOK"]))
+
+    # Both are set by the command, for its process.
+    monkeypatch.setenv("POCKETREC_WEBHOOK", "https://other.example")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(scheduler, "Scheduler", Scheduler)
+    url = "https://alarm.example/secret"
+    options = ("--cron", "0 3 * * *", "--webhook", url)
+    done = call(tmp_path / "output", *options, command="schedule")
+    assert done.exit_code == 0, done.output
+    [(command, variable)] = started
+    assert url not in command
+    assert variable == url
 
 
 def test_another_cycle_is_at_work(tmp_path: Path) -> None:
