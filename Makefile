@@ -55,6 +55,11 @@ test: setup ## Run the tests (ARGS="tests/configs -x", WORKERS=0 for one process
 test-debian13: ## make test and make run in a Debian 13 root, on the newest TFX (as root)
 	@scripts/debian13.sh $(or $(ARGS),test run)
 
+.PHONY: image-steps
+image-steps: ## The Dockerfile's steps and a run, in that root (ARGS=image-steps)
+	@$(or $(PYTHON),python3) scripts/dockerfile_steps.py pipeline run --no-cache \
+	  --config /src/configs/sample.pbtxt --data /src/data/sample --output /tmp/image-run
+
 .PHONY: lint
 lint: setup ## Check the format and lint with ruff
 	@$(IN_ENV) ruff format --check --quiet --diff .

@@ -179,7 +179,7 @@ run_inside() {
         mount_read_only "$POCKETREC_DATA" "$data_inside"
         settings+=("POCKETREC_DATA=$data_inside")
     fi
-    exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 \
+    exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 DEBIAN13_ROOT=1 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         SSL_CERT_FILE=$certificates PIP_CERT=$certificates REQUESTS_CA_BUNDLE=$certificates \
         "${settings[@]}" make --no-print-directory --directory="$inside" "$@"
