@@ -107,11 +107,16 @@ class Executor(tfx_executor.Executor):
         present = [artifact for artifact in baseline if holds_model(artifact)]
         if present:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = present
-            if exec_properties["gate"] == pb.Gate.Name(pb.SAVED_MODEL):
+        if exec_properties["gate"] == pb.Gate.Name(pb.SAVED_MODEL):
+            if present:
                 check_answers(
                     path_utils.serving_model_dir(present[0].uri),
                     _first_example(input_dict),
                 )
+        else:
+            # Within Beam's pipeline an error would leave that's folder behind.
+            for artifact in (*inputs[standard_component_specs.MODEL_KEY], *present):
+                load_ranker(path_utils.serving_model_dir(artifact.uri))
         trained = inputs.pop(TRAINED_MODEL, [])
         stored = inputs.pop(STORED_EXAMPLES, [])
         report = None

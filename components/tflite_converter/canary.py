@@ -23,11 +23,14 @@ def make_canary(bundle: str, start: int) -> dict[str, Any] | None:
     Returns:
       None where the answer is no recommendation, which the gate tells better than an
       error.
+
+    Raises:
+      pocketrec_device.BundleError: if LiteRT does not take the model.
     """
     loaded = Bundle.load(bundle)
-    request = canary_request(loaded, start)
+    recommender = Recommender(loaded)
     try:
-        return Recommender(loaded).make_canary(request).to_json()
+        return recommender.make_canary(canary_request(loaded, start)).to_json()
     except BundleError:
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from components.tflite_converter.canary import make_canary
 from components.trainer.names import CANDIDATE_SCORES, RANKING_HEAD
 from configs import recommender_pb2 as pb
+from pocketrec_device import BundleError
 
 SIGNATURE = "serving_default"
 
@@ -87,7 +88,11 @@ def quantize(float_model: str, samples: str, output: str) -> None:
 
 def canary(bundle: str, start: str, output: str) -> None:
     """Writes what `components.tflite_converter.canary.make_canary` gives, as JSON."""
-    Path(output).write_text(json.dumps(make_canary(bundle, int(start))))
+    try:
+        answer = make_canary(bundle, int(start))
+    except BundleError as error:
+        sys.exit(str(error))
+    Path(output).write_text(json.dumps(answer))
 
 
 def main() -> None:
