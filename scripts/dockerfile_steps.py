@@ -46,7 +46,9 @@ class Stage:
 
     def __init__(self, start: Stage | None = None) -> None:
         handed_on = {k: v for k, v in os.environ.items() if _HANDED_ON.match(k)}
-        path = f"{BASE_PYTHON}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        # uv takes no virtual environment for an installed Python.
+        pythons = f"{BASE_PYTHON}/bin:{sys.base_prefix}/bin"
+        path = f"{pythons}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
         self.folder = start.folder if start else "/"
         self.user = start.user if start else 0
         self.variables = dict(start.variables) if start else {"PATH": path, **handed_on}
@@ -121,6 +123,9 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(["userdel", "--remove", "pocketrec"], check=False)
     subprocess.run([sys.executable, "-m", "venv", BASE_PYTHON], check=True)
+    # It may be below /root, where the image's user cannot look.
+    for folder in Path(sys.base_prefix).parents:
+        folder.chmod(folder.stat().st_mode | 0o111)
     stages: dict[str, Stage] = {}
     stage = Stage()
     for name, rest in instructions(DOCKERFILE.read_text()):
