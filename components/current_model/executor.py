@@ -11,7 +11,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components.current_model import current
+from components.current_model import bundles, current
 from components.trainer import names
 from configs.errors import UserError
 
@@ -43,6 +43,7 @@ class Executor(base_executor.BaseExecutor):
         if version is None:
             return
         parts = current.parts_of(destination, version)
+        bundles.verify(parts.bundle)
         for key, source in (
             ("model", parts.saved_model),
             ("tflite_model", parts.bundle),

@@ -15,6 +15,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from components.current_model import bundles
 from components.current_model.current import (
     BUNDLE,
     NOTHING_PUSHED,
@@ -146,7 +147,7 @@ def check_gated(bundle: Path, judged: Variant) -> None:
                 f"{name} ({judged.quantization}): has SHA-256 {digest}, expected "
                 f"{expected}, as the gate has judged: nothing is pushed"
             )
-    push.verify(str(bundle))
+    bundles.verify(str(bundle))
 
 
 def check_baseline(bundle: str, destination: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from components.current_model import bundles
 from components.current_model.current import (
     BUNDLE,
     current_version,
@@ -50,7 +51,7 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
                 "already"
             )
         folder = version_dir(destination, target)
-        push.verify(os.path.join(folder, BUNDLE))
+        bundles.verify(os.path.join(folder, BUNDLE))
         # The next gate compares with it.
         parts_of(destination, target)
         check_answers(os.path.join(folder, BUNDLE))

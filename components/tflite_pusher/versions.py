@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.current_model import bundles
 from components.current_model.current import current_version
 from components.text_table import table_lines
 from components.tflite_converter import manifest as manifests
@@ -117,7 +118,7 @@ def _version(
     manifest = None
     if is_there:
         try:
-            manifest = push.manifest_of(destination, number)
+            manifest = bundles.manifest_of(destination, number)
         except UserError:
             status = ", ".join(filter(None, (status, BROKEN)))
     if manifest is None:

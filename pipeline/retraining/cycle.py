@@ -13,10 +13,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from components.current_model.bundles import manifest_of
 from components.current_model.current import current_version, has_warm_start
 from components.lock import LockedError, locked
 from components.tflite_pusher import executor as pusher
-from components.tflite_pusher.push import manifest_of
 from components.timeline_example_gen import spans
 from components.timeline_example_gen.fingerprint import data_fingerprint
 from components.timeline_example_gen.sources import open_source

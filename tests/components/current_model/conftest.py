@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.checksums import files_below, sha256, sums_text
+from components.tflite_converter.manifest import FORMAT_VERSION, write_manifest
 
 
 @pytest.fixture
@@ -21,7 +21,6 @@ def push() -> Callable[..., None]:
             "bundle/model.tflite": f"tflite {version}",
             "bundle/items.jsonl": "{}\n",
             "bundle/vocabularies/movie_id.txt": "50\n",
-            "bundle/manifest.json": json.dumps({"version": version}),
             "training/saved_model/saved_model.pb": f"model {version}",
             "training/saved_model/variables/variables.index": "",
             "training/examples/Split-test/part.gz": f"examples {version}",
@@ -35,6 +34,8 @@ def push() -> Callable[..., None]:
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
+        manifest = {"format_version": FORMAT_VERSION, "version": version}
+        write_manifest(folder / "bundle", manifest)
         training = str(folder / "training")
         sums = {n: sha256(f"{training}/{n}") for n in files_below(training)}
         (folder / "training.sha256").write_text(sums_text(sums))

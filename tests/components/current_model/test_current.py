@@ -39,9 +39,8 @@ def test_after_a_push(tmp_path: Path, push: Push) -> None:
     assert parts.examples == str(training / "examples" / "Split-test")
     assert parts.warm_start is not None
     assert parts.warm_start.transform == str(training / "transform")
-    assert (
-        current_digest(str(tmp_path)) == hashlib.sha256(b'{"version": 3}').hexdigest()
-    )
+    manifest = (folder / "bundle" / "manifest.json").read_bytes()
+    assert current_digest(str(tmp_path)) == hashlib.sha256(manifest).hexdigest()
 
 
 def test_the_digest_follows_the_content(tmp_path: Path, push: Push) -> None:

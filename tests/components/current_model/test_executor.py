@@ -95,6 +95,34 @@ def test_a_change_since_the_run_began_is_refused(
         run(NOTHING_PUSHED)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.tflite", "other", r"model\.tflite: is not what the manifest says"),
+        ("items.jsonl", None, r"items\.jsonl: is not what the manifest says"),
+        ("manifest.json", "{}", r"manifest\.json: is no manifest"),
+        ("manifest.sha256", "", r"manifest\.json: is not what manifest\.sha256 says"),
+        ("manifest.json", '{"format_version": 0, "files": {}}', "has format version 0"),
+    ],
+)
+def test_a_bundle_that_is_damaged_or_of_another_format_is_refused(
+    run: Any,
+    push: Push,
+    destination: Path,
+    name: str,
+    content: str | None,
+    message: str,
+) -> None:
+    push(destination, 1)
+    path = destination / "versions" / "1" / "bundle" / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        run()
+
+
 def test_a_broken_pointer_is_refused(run: Any, push: Push, destination: Path) -> None:
     push(destination, 1)
     (destination / "CURRENT").write_text("9\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from components.checksums import read_sums
-from components.current_model import current
+from components.current_model import bundles, current
 from components.current_model.current import current_version
 from components.evaluator.variants import Variant
 from components.tflite_converter import manifest as manifests
@@ -378,8 +378,8 @@ def test_a_broken_manifest_is_told_by_its_path(
     path = Path(destination, "versions", "1", "bundle", manifests.MANIFEST)
     path.write_text(text)
     for call in (
-        lambda: push.manifest_of(destination, 1),
-        lambda: push.verify(str(path.parent)),
+        lambda: bundles.manifest_of(destination, 1),
+        lambda: bundles.verify(str(path.parent)),
         lambda: rollback(destination, 1),
     ):
         with pytest.raises(UserError, match=rf"^{path}: "):
@@ -401,7 +401,7 @@ def test_a_manifest_that_does_not_fit_is_not_rolled_back_to(
     path = source / manifests.MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UserError, match=told):
-        push.verify(str(source))
+        bundles.verify(str(source))
 
 
 def test_a_manifest_lists_every_file(tmp_path: Path) -> None:

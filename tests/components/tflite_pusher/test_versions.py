@@ -13,6 +13,7 @@ import pytest
 from tfx.dsl.io import filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 
+from components.current_model import bundles
 from components.current_model.current import current_version
 from components.lock import LOCK, locked
 from components.tflite_converter import manifest as manifests
@@ -104,7 +105,7 @@ def test_a_version_that_was_left_is_known_by_its_digest(
 ) -> None:
     push_many(destination, 2, training)
     digests = [
-        push.bundle_digest(push.manifest_of(destination, number) or {})
+        push.bundle_digest(bundles.manifest_of(destination, number) or {})
         for number in (1, 2)
     ]
     assert push.rolled_back(destination, digests[1]) is None
@@ -194,7 +195,7 @@ def test_a_broken_version_hides_no_other(
         2: "current",
         3: "rolled back, broken",
     }
-    digest = push.bundle_digest(push.manifest_of(destination, 2) or {})
+    digest = push.bundle_digest(bundles.manifest_of(destination, 2) or {})
     assert push.rolled_back(destination, digest) is None
 
 
