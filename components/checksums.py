@@ -1,40 +1,17 @@
-"""SHA-256 of files, and lists of them in the form of ``sha256sum``."""
+"""Lists of SHA-256 of files, in the form of ``sha256sum``."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
 
 from tfx.dsl.io import fileio
 
+from components.files import files_below, read_bytes, sha256
 from configs.errors import UserError
 
-_BLOCK = 2**20
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
-
-
-def sha256(path: str) -> str:
-    """SHA-256 of a file, in hex.
-
-    Args:
-      path: local, or any that TFX's fileio reaches.
-    """
-    digest = hashlib.sha256()
-    with fileio.open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def files_below(folder: str) -> list[str]:
-    """Paths of all files, relative to the folder, sorted."""
-    return sorted(
-        os.path.relpath(os.path.join(str(parent), str(name)), folder)
-        for parent, _, names in fileio.walk(folder)
-        for name in names
-    )
 
 
 def sums_text(sums: Mapping[str, str]) -> str:
@@ -54,17 +31,17 @@ def read_sums(path: str) -> dict[str, str]:
     """
     if not fileio.exists(path):
         raise UserError(f"{path}: is missing, expected the SHA-256 of files")
-    with fileio.open(path, "rb") as file:
-        text = file.read().decode("utf-8", "replace")
-    lines = text.splitlines()
-    found = [_LINE.fullmatch(line) for line in lines]
-    for number, (line, match) in enumerate(zip(lines, found, strict=True), 1):
-        if match is None:
+    sums = {}
+    lines = read_bytes(path).decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] in sums:
             raise UserError(
                 f"{path}: line {number}: {line[:80]!r} is not allowed. Expected the "
-                "SHA-256 of a file, two spaces and its path"
+                "SHA-256 of a file, two spaces and its path, each once"
             )
-    return {match[2]: match[1] for match in found if match}
+        sums[match[2]] = match[1]
+    return sums
 
 
 def check_sums(path: str, folder: str) -> None:

@@ -16,7 +16,8 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from components.current_model.current import current_digest
+from components.current_model.bundles import verify
+from components.current_model.current import current_digest, current_version, parts_of
 from components.tflite_pusher.push import check_writable
 from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
 from components.transform.vocabularies import check_given
@@ -56,10 +57,15 @@ def check(config: pb.RecommenderConfig, push_destination: str) -> None:
       push_destination: folder of the pushed versions.
 
     Raises:
-      UserError: if the files that it names or the destination won't do.
+      UserError: if the files that it names or the destination won't do, or the current
+        version there is damaged.
     """
     check_given(config)
     check_writable(push_destination)
+    version = current_version(push_destination)
+    if version is not None:
+        # Of what was whole when it was copied, the cache may have a copy.
+        verify(parts_of(push_destination, version).bundle)
 
 
 def run(

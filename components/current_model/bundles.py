@@ -7,16 +7,15 @@ import os
 from typing import Any
 
 from tfx.dsl.io import fileio
-from tfx.utils import io_utils
 
-from components.checksums import read_sums, sha256
 from components.current_model.current import BUNDLE, version_dir
+from components.files import read_bytes, sha256
 from components.tflite_converter import manifest as manifests
 from configs.errors import UserError
 
 
 def verify(bundle: str) -> None:
-    """Reads a bundle's files back.
+    """Reads a bundle's files and compares them with its manifest.
 
     Args:
       bundle: its folder.
@@ -48,13 +47,14 @@ def _read_manifest(path: str) -> dict[str, Any]:
     expected = "Expected what a push wrote: restore it, or remove its version"
     if not fileio.exists(path):
         raise UserError(f"{path}: is missing. {expected}")
+    content = read_bytes(path)
     try:
-        manifest: dict[str, Any] = json.loads(io_utils.read_string_file(path))
+        manifest: dict[str, Any] = json.loads(content)
         version, files = manifest["format_version"], manifest["files"]
         names = {manifests.MODEL, manifests.ITEMS} - files.keys()
         digests = [entry["sha256"] for entry in files.values()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is no manifest: {error!r}. {expected}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise UserError(f"{path}: is no manifest: {e!r:.200}. {expected}") from e
     if version != manifests.FORMAT_VERSION:
         raise UserError(
             f"{path}: has format version {version}, expected {manifests.FORMAT_VERSION}"
@@ -63,8 +63,8 @@ def _read_manifest(path: str) -> dict[str, Any]:
     if names or outside or not all(digests):
         what = f"lacks {', '.join(sorted(names))}" if names else f"names {outside}"
         raise UserError(f"{path}: {what}. {expected}")
-    sums = read_sums(os.path.join(os.path.dirname(path), manifests.MANIFEST_SHA256))
-    if sums != {manifests.MANIFEST: sha256(path)}:
+    own = os.path.join(os.path.dirname(path), manifests.MANIFEST_SHA256)
+    if not fileio.exists(own) or read_bytes(own) != manifests.sum_of(content):
         raise UserError(
             f"{path}: is not what {manifests.MANIFEST_SHA256} says. {expected}"
         )

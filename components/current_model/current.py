@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tfx.dsl.io import fileio
 
-from components.checksums import check_sums, sha256
+from components.checksums import check_sums
+from components.files import read_bytes, sha256
 from configs.errors import UserError
 
 CURRENT = "CURRENT"
@@ -30,7 +31,7 @@ TFLITE_FILE = "model.tflite"
 
 NOTHING_PUSHED = "none"
 
-_VERSION = re.compile(r"[1-9][0-9]*")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def current_version(push_destination: str) -> int | None:
@@ -46,8 +47,7 @@ def current_version(push_destination: str) -> int | None:
     pointer = os.path.join(push_destination, CURRENT)
     if not fileio.exists(pointer):
         return None
-    with fileio.open(pointer, "rb") as file:
-        text = file.read().decode("utf-8", "replace").strip()
+    text = read_bytes(pointer).decode("utf-8", "replace").strip()
     if not _VERSION.fullmatch(text):
         raise UserError(
             f"{pointer}: {text[:40]!r} names no version. Expected the number of a "

@@ -143,7 +143,7 @@ def device_limits(
     Args:
       config: the configuration.
       num_items: that could be recommended.
-      num_examples: that the bundle is tried with.
+      num_examples: that the share is of.
     """
     limits: dict[str, Limits] = {}
     for bound in features.gate_bounds(config, pb.TFLITE):
@@ -155,16 +155,34 @@ def device_limits(
     first = Limits()
     if num_examples >= _LEAST_EXAMPLES:
         first = Limits(upper_bound=_LARGEST_FIRST_ITEM_SHARE)
-    return {
+    by_default = {
         "distinct_items": Limits(lower_bound=float(least)),
         "first_item_share": first,
         overlap: Limits(lower_bound=_LEAST_OVERLAP),
+    }
+    return {
         **limits,
+        **{
+            name: _or_else(limits.get(name, Limits()), default)
+            for name, default in by_default.items()
+        },
         "self_test": Limits(lower_bound=1.0),
         "nonfinite_answers": none,
         "constant_answers": none,
         "unknown_items": none,
     }
+
+
+def _or_else(given: Limits, default: Limits) -> Limits:
+    """Each side as given, where it is not by default."""
+
+    def side(of_given: float | None, of_default: float | None) -> float | None:
+        return of_default if of_given is None else of_given
+
+    return Limits(
+        side(given.lower_bound, default.lower_bound),
+        side(given.upper_bound, default.upper_bound),
+    )
 
 
 def _stricter(before: Limits, bound: pb.MetricBound) -> Limits:

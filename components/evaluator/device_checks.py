@@ -84,7 +84,8 @@ def check_device(
     theirs = saved_model_answers(saved_model, examples, k)
     overlap, difference = agreement(bundle, answers, theirs, k)
     values |= {f"overlap_{k}": overlap, "score_difference": difference}
-    limits = device_limits(config, len(recommendable_items(bundle)), len(examples))
+    _, num_lists = first_item_share(answers)
+    limits = device_limits(config, len(recommendable_items(bundle)), num_lists)
     rows = [
         bound_verdict(name, value, limits.get(name, Limits()))
         for name, value in values.items()
@@ -176,8 +177,7 @@ def sanity_values(bundle: Bundle, answers: Answers) -> dict[str, float]:
     """How many answers no model should give, and how alike the answers are.
 
     Returns:
-      Counts, and ``first_item_share``: to how many of those who get an answer the
-      commonest of the best items comes first; 0 if nobody gets one.
+      Counts, and ``first_item_share``, see `first_item_share`.
     """
     scores = answers.scores
     listed = scores > FLOOR
@@ -186,16 +186,31 @@ def sanity_values(bundle: Bundle, answers: Answers) -> dict[str, float]:
     highest = np.max(scores, axis=1, where=listed, initial=-np.inf)
     several = listed.sum(axis=1) > 1
     top = answers.ids[:, :10][listed[:, :10]]
-    best = answers.ids[listed[:, 0], 0]
-    most = np.unique(best, return_counts=True)[1].max(initial=0)
     return {
         "self_test": float(not answers.self_test),
         "nonfinite_answers": float((~np.isfinite(scores)).any(axis=1).sum()),
         "constant_answers": float((several & (lowest == highest)).sum()),
         "unknown_items": float((~np.isin(answers.ids[listed], known)).sum()),
         "distinct_items": float(np.unique(top).size),
-        "first_item_share": float(most / max(best.size, 1)),
+        "first_item_share": first_item_share(answers)[0],
     }
+
+
+def first_item_share(answers: Answers) -> tuple[float, int]:
+    """How often the commonest of the best items comes first where it comes at all.
+
+    Those who have had an item do not get it; to all others, a model that has the same
+    to say to everybody says it first.
+
+    Returns:
+      The share, 0 if there is no answer, and the number of answers that it is of.
+    """
+    listed = answers.scores > FLOOR
+    best, counts = np.unique(answers.ids[listed[:, 0], 0], return_counts=True)
+    if not best.size:
+        return 0.0, 0
+    with_it = int(((answers.ids == best[counts.argmax()]) & listed).any(axis=1).sum())
+    return float(counts.max() / with_it), with_it
 
 
 def agreement(
@@ -213,6 +228,8 @@ def agreement(
         best = zip(ids[:k], scores[:k], strict=True)
         ours = {raw.get(int(i), ""): float(s) for i, s in best if s > FLOOR}
         common = ours.keys() & expected.keys()
-        shares.append(len(common) / max(len(expected), 1))
+        # To somebody who has had all items both have nothing to say.
+        if ours or expected:
+            shares.append(len(common) / max(len(expected), 1))
         differences += [abs(ours[item] - expected[item]) for item in common]
-    return float(np.mean(shares)), float(np.max(differences))
+    return float(np.mean(shares or 1.0)), float(np.max(differences))

@@ -298,7 +298,9 @@ def make_verdict(
                 upper_bound=bound.upper_bound,
                 baseline=overall.get((BASELINE, name)),
                 max_regression=bound.max_regression,
-                blessed=None if bound == Limits() else name not in failed,
+                blessed=_is_blessed(
+                    name, bound, overall.get((candidate, name)), failed
+                ),
             )
         )
     rows += [*_slice_rows(config, gate, slices, candidate), *others]
@@ -323,6 +325,15 @@ def make_verdict(
     )
 
 
+def _is_blessed(
+    name: str, bound: Limits, value: float | None, failed: set[str]
+) -> bool | None:
+    if bound == Limits():
+        return None
+    # TFMA says nothing about what it has not measured.
+    return value is not None and name not in failed
+
+
 def _slice_rows(
     config: pb.RecommenderConfig,
     gate: pb.Gate,
@@ -340,8 +351,16 @@ def _slice_rows(
         ]
         if not bound_slices:
             part = f"{bound.slice_feature}={bound.slice_value}".rstrip("=")
-            note = "not judged: there is no such example"
-            rows.append(MetricVerdict(bound.metric, math.nan, slice=part, note=note))
+            row = MetricVerdict(
+                bound.metric,
+                math.nan,
+                lower_bound=_given(bound, "lower_bound"),
+                upper_bound=_given(bound, "upper_bound"),
+                max_regression=_given(bound, "max_regression"),
+                slice=part,
+                note="not judged: there is no such example",
+            )
+            rows.append(row)
         for (feature, value), values in bound_slices:
             row = MetricVerdict(
                 metric=bound.metric,

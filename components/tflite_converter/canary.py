@@ -43,7 +43,10 @@ def canary_request(bundle: Bundle, start: int) -> History:
       start: of the history, seconds since 1970.
     """
     known = [item for item in bundle.items.values() if item.index > OOV_ID]
-    known = sorted(known, key=lambda item: item.index)[:_ITEMS]
+    # Without a vocabulary, the one item of a catalogue may have that id.
+    known = sorted(known or bundle.items.values(), key=lambda item: item.index)
+    # Seen items are left out: some have to be there for an answer.
+    known = known[: min(_ITEMS, (len(known) + 1) // 2)]
     length = bundle.max_context_length + 1
     history = [known[step % len(known)].id for step in range(length)]
     sources = {spec.source for spec in bundle.inputs}
@@ -52,9 +55,7 @@ def canary_request(bundle: Bundle, start: int) -> History:
     activities = [spec for spec in bundle.inputs if spec.source == "activity"]
     return History(
         items=history,
-        ratings=[_RATINGS[step % len(_RATINGS)] for step in range(length)]
-        if "value" in sources
-        else None,
+        ratings=_ratings(bundle, length) if "value" in sources else None,
         timestamps=[start + _HOUR * step for step in range(length)]
         if needs_times
         else None,
@@ -62,6 +63,20 @@ def canary_request(bundle: Bundle, start: int) -> History:
         activities={spec.field: [_value(bundle, spec)] * length for spec in activities}
         or None,
     )
+
+
+def _ratings(bundle: Bundle, length: int) -> list[Any]:
+    """Some that every input that looks at them knows."""
+    specs = [spec for spec in bundle.inputs if spec.source == "value"]
+    whole = [spec for spec in specs if spec.feature_type != "FLOAT"]
+    if not whole:
+        return [_RATINGS[step % len(_RATINGS)] for step in range(length)]
+    first, *others = whole
+    rating = _value(bundle, first)
+    if first.vocabulary is None and not others:
+        rows = range(1, first.vocab_size)
+        return [rows[step % len(rows)] for step in range(length)]
+    return [rating] * length
 
 
 def _user_value(bundle: Bundle, spec: InputSpec) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.tflite_converter import bundle
 from components.tflite_converter.convert import ConversionError
+from components.tflite_converter.manifest import MODEL
 from components.tflite_converter.raw_examples import split_examples
 from components.tflite_converter.variants import variant_uri, write_failure
 from components.trainer.trainer import DEVICE_MODEL
@@ -64,28 +66,68 @@ class Executor(base_executor.BaseExecutor):
             # The converter and its subprocess work on local files only.
             device_model = Path(folder) / DEVICE_MODEL
             io_utils.copy_dir(os.path.join(model, DEVICE_MODEL), str(device_model))
+            convert = functools.partial(
+                _convert, description, device_model, samples, Path(folder)
+            )
+            sizes = {}
             for quantization in wanted:
-                output = Path(folder) / pb.Quantization.Name(quantization)
-                output.mkdir()
-                # The log of a failure must outlive this folder and the artifact.
-                log = Path(tempfile.gettempdir())
-                log /= f"pocketrec-{uuid.uuid4().hex}-{LOG}"
                 try:
-                    bundle.write_bundle(
-                        description, device_model, quantization, samples, output, log
-                    )
+                    sizes[quantization] = convert(quantization, uri)
                 # Another variant may do.
                 except ConversionError as error:
-                    logging.warning("variant %s: %s", output.name, error)
+                    name = pb.Quantization.Name(quantization)
+                    logging.warning("variant %s: %s", name, error)
                     failures.append(error)
-                    write_failure(uri, output.name, str(error))
-                    continue
-                variant = variant_uri(uri, output.name)
-                io_utils.copy_dir(str(output), path_utils.serving_model_dir(variant))
-                fileio.copy(str(log), os.path.join(variant, LOG))
-                log.unlink()
-        if len(failures) == len(wanted):
-            raise failures[0]
+                    write_failure(uri, name, str(error))
+            if len(failures) == len(wanted):
+                raise failures[0]
+            if not set(wanted) & {pb.FLOAT32, pb.FLOAT16}:
+                _keep_float_if_smaller(sizes, convert, uri)
+
+
+def _convert(
+    description: bundle.Description,
+    device_model: Path,
+    samples: Sequence[bytes],
+    folder: Path,
+    quantization: pb.Quantization,
+    uri: str,
+) -> int:
+    """Writes a variant and its log into the artifact; returns the model's bytes."""
+    output = folder / pb.Quantization.Name(quantization)
+    output.mkdir()
+    # The log of a failure must outlive this folder and the artifact.
+    log = Path(tempfile.gettempdir()) / f"pocketrec-{uuid.uuid4().hex}-{LOG}"
+    bundle.write_bundle(description, device_model, quantization, samples, output, log)
+    variant = variant_uri(uri, output.name)
+    io_utils.copy_dir(str(output), path_utils.serving_model_dir(variant))
+    fileio.copy(str(log), os.path.join(variant, LOG))
+    log.unlink()
+    return (output / MODEL).stat().st_size
+
+
+def _keep_float_if_smaller(
+    sizes: Mapping[pb.Quantization, int],
+    convert: Callable[[pb.Quantization, str], int],
+    uri: str,
+) -> None:
+    """Puts floats in the place of variants in 8 bits that save nothing.
+
+    What 8 bits need beside the weights is more than they save where these are few.
+    """
+    of_floats = convert(pb.FLOAT32, uri)
+    smaller = [size for size in sizes.values() if size < of_floats]
+    for quantization, size in sizes.items():
+        if size >= of_floats:
+            name = pb.Quantization.Name(quantization)
+            fileio.rmtree(variant_uri(uri, name))
+            reason = (
+                f"its {size:,} bytes are no fewer than the {of_floats:,} of FLOAT32"
+            )
+            logging.warning("variant %s: %s", name, reason)
+            write_failure(uri, name, reason)
+    if smaller:
+        fileio.rmtree(variant_uri(uri, pb.Quantization.Name(pb.FLOAT32)))
 
 
 def calibration_samples(

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from components.checksums import sums_text
 from configs import features
 from configs import recommender_pb2 as pb
 
@@ -125,8 +124,16 @@ def write_manifest(bundle: Path, manifest: Mapping[str, Any]) -> None:
     """Writes ``manifest.json``, its ``files`` read off the folder, and its SHA-256."""
     text = json.dumps({**manifest, "files": file_entries(bundle)}, indent=2) + "\n"
     (bundle / MANIFEST).write_text(text, encoding="utf-8")
-    sums = {MANIFEST: hashlib.sha256(text.encode()).hexdigest()}
-    (bundle / MANIFEST_SHA256).write_text(sums_text(sums), encoding="utf-8")
+    (bundle / MANIFEST_SHA256).write_bytes(sum_of(text.encode()))
+
+
+def sum_of(manifest: bytes) -> bytes:
+    """What ``manifest.sha256`` has to hold: a line that ``sha256sum --check`` reads.
+
+    Args:
+      manifest: content of ``manifest.json``.
+    """
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:

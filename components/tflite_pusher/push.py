@@ -23,11 +23,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from components.checksums import files_below, sha256, sums_text
+from components.checksums import sums_text
 from components.current_model.bundles import manifest_of, verify
 from components.current_model.current import (
     BUNDLE,
@@ -37,8 +36,10 @@ from components.current_model.current import (
     VERSIONS,
     current_version,
 )
+from components.files import FILE_ERRORS, files_below, one_line, sha256
+from components.tflite_converter import manifest as manifests
 from components.tflite_pusher import push_log
-from components.tflite_pusher.push_log import PUSH, ROLLBACK, STAGING
+from components.tflite_pusher.push_log import PUSH, STAGING
 from configs.errors import UserError
 
 MODEL_CARD = "model_card.md"
@@ -84,20 +85,11 @@ def rolled_back(destination: str, digest: str) -> int | None:
       destination: of the push.
       digest: of a bundle, see `bundle_digest`.
     """
-    left = {
-        event.replaced
-        for event in push_log.read(destination)
-        if event.kind == ROLLBACK and event.replaced is not None
-    }
-    for version in sorted(left - {current_version(destination)}):
-        try:
-            manifest = manifest_of(destination, version)
-        except UserError as error:
-            _logger.warning("version %d is broken: %s", version, error)
-            continue
-        if manifest is not None and bundle_digest(manifest) == digest:
-            return version
-    return None
+    events = push_log.read(destination)
+    left = push_log.left_by_rollback(events, current_version(destination))
+    # Whether or not the version is still there.
+    pushed = {event.version: event.digest for event in events if event.digest}
+    return min((v for v in left if pushed.get(v) == digest), default=None)
 
 
 def push(
@@ -114,7 +106,8 @@ def push(
       version: its number, see `next_version`.
       bundle: the local folder of the finished bundle, manifest included.
       training: name below ``training/`` to the folder or file that is copied there.
-      keep_versions: so many newest versions stay, and the current one. 0: all.
+      keep_versions: so many versions stay: the current one, what a rollback would go
+        to, the newest others, and last those that a rollback has left. 0: all.
 
     Raises:
       UserError: if the destination cannot be written, what was written does not read
@@ -138,16 +131,17 @@ def push(
                 "another run meanwhile; run again"
             )
         fileio.rename(staging, final)
+        digest = bundle_digest(manifests.read_manifest(bundle))
         try:
-            make_current(destination, PUSH, version, replaced)
-        except (OSError, tf.errors.OpError):
-            # Nobody has seen it yet.
-            fileio.rmtree(final)
+            make_current(destination, PUSH, version, replaced, digest)
+        except FILE_ERRORS:
+            # Unless it is current after all, nobody has seen it yet.
+            if current_version(destination) != version:
+                fileio.rmtree(final)
             raise
-    # TensorFlow's file systems raise errors of their own, which are no OSErrors.
-    except (OSError, tf.errors.OpError) as error:
+    except FILE_ERRORS as error:
         raise UserError(
-            f"push destination {destination}: cannot be written: {_one_line(error)}"
+            f"push destination {destination}: cannot be written: {one_line(error)}"
         ) from error
     finally:
         if fileio.exists(staging):
@@ -155,12 +149,16 @@ def push(
     try:
         _retain(destination, keep_versions)
     # The version is live; what should have gone goes with the next push.
-    except (OSError, tf.errors.OpError) as error:
-        _logger.warning("old versions stay: %s", _one_line(error))
+    except FILE_ERRORS as error:
+        _logger.warning("old versions stay: %s", one_line(error))
 
 
 def make_current(
-    destination: str, kind: str, version: int, replaced: int | None
+    destination: str,
+    kind: str,
+    version: int,
+    replaced: int | None,
+    digest: str = "",
 ) -> None:
     """Switches ``CURRENT``, and says so in the log; the caller holds the lock.
 
@@ -169,21 +167,47 @@ def make_current(
       kind: of the event, see `push_log`.
       version: a whole one.
       replaced: the version that was current before.
+      digest: of the bundle, if it is new.
     """
-    if replaced is not None and push_log.current_since(destination, replaced) is None:
-        push_log.append(destination, push_log.FOUND, replaced, None)
+    last = push_log.last_current(push_log.read(destination))
+    if replaced is not None and last != replaced:
+        push_log.append(destination, push_log.FOUND, replaced, last)
     written = os.path.join(destination, f"{STAGING}{uuid.uuid4().hex}")
     try:
         io_utils.write_string_file(written, f"{version}\n")
         fileio.rename(written, os.path.join(destination, CURRENT), overwrite=True)
-    finally:
-        if fileio.exists(written):
-            fileio.remove(written)
+    except FILE_ERRORS as error:
+        # On some file systems a rename is a copy and a removal, which may fail alone.
+        if current_version(destination) != version:
+            if fileio.exists(written):
+                fileio.remove(written)
+            raise
+        _logger.warning("%s stays: %s", written, one_line(error))
     try:
-        push_log.append(destination, kind, version, replaced)
+        push_log.append(destination, kind, version, replaced, digest)
     # It is current, whatever the log says; the next event makes up for this one.
-    except (OSError, tf.errors.OpError) as error:
-        _logger.warning("the push log lacks version %d: %s", version, _one_line(error))
+    except FILE_ERRORS as error:
+        _logger.warning("the push log lacks version %d: %s", version, one_line(error))
+
+
+def before(destination: str, current: int) -> int | None:
+    """The version that a rollback goes to; None if there is none.
+
+    The one that the current version replaced when it was pushed; where that is gone, or
+    a rollback has left it, the newest before that was current and not left so.
+    """
+    events = push_log.read(destination)
+    left = push_log.left_by_rollback(events, current)
+    served = {event.version for event in events if event.kind != push_log.REMOVE}
+    there = {v for v in versions_of(destination) if v in served - left}
+    pushed = [
+        event.replaced
+        for event in events
+        if event.version == current and event.kind == PUSH
+    ]
+    if pushed and pushed[-1] in there:
+        return pushed[-1]
+    return max((version for version in there if version < current), default=None)
 
 
 def versions_of(destination: str) -> list[int]:
@@ -199,16 +223,24 @@ def _retain(destination: str, keep_versions: int) -> None:
     if not keep_versions:
         return
     current = current_version(destination)
-    for version in versions_of(destination)[:-keep_versions]:
-        if version != current:
-            folder = os.path.join(destination, VERSIONS, str(version))
-            removed = os.path.join(
-                destination, VERSIONS, f"{_REMOVED}{uuid.uuid4().hex}"
-            )
-            # A reader sees the version whole or not at all.
-            fileio.rename(folder, removed)
-            fileio.rmtree(removed)
-            push_log.append(destination, push_log.REMOVE, version, None)
+    left = push_log.left_by_rollback(push_log.read(destination), current)
+    back = None if current is None else before(destination, current)
+    by_worth = sorted(
+        versions_of(destination),
+        key=lambda version: (
+            version == current,
+            version == back,
+            version not in left,
+            version,
+        ),
+    )
+    for version in sorted(by_worth[:-keep_versions]):
+        folder = os.path.join(destination, VERSIONS, str(version))
+        removed = os.path.join(destination, VERSIONS, f"{_REMOVED}{uuid.uuid4().hex}")
+        # A reader sees the version whole or not at all.
+        fileio.rename(folder, removed)
+        fileio.rmtree(removed)
+        push_log.append(destination, push_log.REMOVE, version)
 
 
 def _sweep(destination: str) -> None:
@@ -233,15 +265,10 @@ def check_writable(destination: str) -> None:
         fileio.makedirs(destination)
         io_utils.write_string_file(probe, "")
         fileio.remove(probe)
-    # TensorFlow's file systems raise errors of their own, which are no OSErrors.
-    except Exception as error:
+    except FILE_ERRORS as error:
         raise UserError(
-            f"push destination {destination}: cannot be written: {_one_line(error)}"
+            f"push destination {destination}: cannot be written: {one_line(error)}"
         ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _copy_verified(source: str, target: str) -> None:

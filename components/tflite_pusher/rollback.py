@@ -11,6 +11,7 @@ from components.current_model.current import (
     parts_of,
     version_dir,
 )
+from components.files import FILE_ERRORS, one_line
 from components.lock import locked
 from components.tflite_pusher import push, push_log
 from components.tflite_pusher.infra_validation import check_answers
@@ -37,13 +38,13 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
         current = current_version(destination)
         if current is None:
             raise UserError(f"push destination {destination}: CURRENT was removed")
-        target = _before(destination, current) if to is None else to
+        target = push.before(destination, current) if to is None else to
         there = push.versions_of(destination)
         if target not in there:
             raise UserError(
                 f"push destination {destination}: there is no version "
-                f"{'before ' + str(current) if target is None else target}. Expected "
-                f"one of {', '.join(map(str, there))}"
+                f"{target or f'before {current} that no rollback has left'}. Expected "
+                f"--to with one of {', '.join(map(str, there))}"
             )
         if target == current:
             raise UserError(
@@ -55,18 +56,10 @@ def rollback(destination: str, to: int | None = None) -> tuple[int, int]:
         # The next gate compares with it.
         parts_of(destination, target)
         check_answers(os.path.join(folder, BUNDLE))
-        push.make_current(destination, push_log.ROLLBACK, target, current)
+        try:
+            push.make_current(destination, push_log.ROLLBACK, target, current)
+        except FILE_ERRORS as error:
+            raise UserError(
+                f"push destination {destination}: cannot be written: {one_line(error)}"
+            ) from error
     return current, target
-
-
-def _before(destination: str, current: int) -> int | None:
-    """The version that the current one replaced when it was pushed, if it is there."""
-    pushed = [
-        event.replaced
-        for event in push_log.read(destination)
-        if event.version == current and event.kind == push_log.PUSH
-    ]
-    there = push.versions_of(destination)
-    if pushed and pushed[-1] in there:
-        return pushed[-1]
-    return max((version for version in there if version < current), default=None)

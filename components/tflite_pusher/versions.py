@@ -57,8 +57,16 @@ def versions(destination: str) -> list[Version]:
     if not numbers:
         raise UserError(f"push destination {destination}: nothing is pushed there")
     current = current_version(destination)
+    left = push_log.left_by_rollback(events, current)
     return [
-        _version(destination, number, number in there, number == current, events)
+        _version(
+            destination,
+            number,
+            number in there,
+            number == current,
+            number in left,
+            events,
+        )
         for number in numbers
     ]
 
@@ -102,15 +110,15 @@ def _version(
     number: int,
     is_there: bool,
     is_current: bool,
+    is_left: bool,
     events: Sequence[push_log.Event],
 ) -> Version:
     made = [e for e in events if e.version == number and e.kind != push_log.REMOVE]
-    left = [e for e in events if e.kind == push_log.ROLLBACK and e.replaced == number]
     if is_current:
         status = CURRENT
     elif not is_there:
         status = REMOVED
-    elif left:
+    elif is_left:
         status = ROLLED_BACK
     else:
         status = "" if made else NEVER_CURRENT

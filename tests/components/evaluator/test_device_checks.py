@@ -89,10 +89,19 @@ def test_insane_answers_are_counted(bundle: Bundle, answers: Answers) -> None:
     assert count("distinct_items", ids=same) == 3
     assert count("first_item_share", ids=same) == 1
     halves = same.copy()
-    halves[::2, 0] = 5
-    answered = answers.scores[:, 0] > FLOOR
-    share = max(answered[::2].sum(), answered[1::2].sum()) / answered.sum()
-    assert count("first_item_share", ids=halves) == share
+    halves[::2, :2] = [3, 2]
+    listed = answers.scores > FLOOR
+    firsts = [
+        int(row[0]) for row, there in zip(halves, listed, strict=True) if there[0]
+    ]
+    commonest = max(sorted(set(firsts)), key=firsts.count)
+    lists = [row[there] for row, there in zip(halves, listed, strict=True)]
+    share = firsts.count(commonest) / sum(commonest in row for row in lists)
+    assert count("first_item_share", ids=halves) == share < 1
+    # Who has had the item gets another one.
+    had = same.copy()
+    had[0] = [3, 4, 5]
+    assert count("first_item_share", ids=had) == 1
     nothing = np.full_like(answers.scores, FLOOR)
     assert count("first_item_share", scores=nothing) == 0
 
@@ -144,6 +153,30 @@ def test_what_no_model_should_do_is_bound_without_a_configuration(
     small = device_limits(config, num_items=5, num_examples=19)
     assert small["distinct_items"].lower_bound == 3
     assert small["first_item_share"] == Limits()
+
+
+def test_who_gets_nothing_from_both_models_is_no_disagreement(
+    bundle: Bundle, answers: Answers
+) -> None:
+    nothing = spoilt(answers, scores=np.full_like(answers.scores, FLOOR))
+    theirs: list[dict[str, float]] = [{} for _ in answers.ids]
+    assert device_checks.agreement(bundle, nothing, theirs, 2) == (1.0, 0.0)
+    theirs[0] = {"11": 1.0}
+    assert device_checks.agreement(bundle, nothing, theirs, 2) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("metric", ["distinct_items", "first_item_share", "overlap_2"])
+def test_a_bound_leaves_the_other_side_as_it_was(
+    config: pb.RecommenderConfig, metric: str
+) -> None:
+    default = device_limits(config, num_items=100, num_examples=20)[metric]
+    changed = pb.RecommenderConfig()
+    changed.CopyFrom(config)
+    sides = {"lower_bound": 0.25, "upper_bound": 0.75}
+    given = "upper_bound" if default.upper_bound is None else "lower_bound"
+    changed.eval.bounds.add(metric=metric, **{given: sides[given]})
+    limits = device_limits(changed, num_items=100, num_examples=20)[metric]
+    assert limits == dataclasses.replace(default, **{given: sides[given]})
 
 
 def test_the_configuration_binds_more(config: pb.RecommenderConfig) -> None:

@@ -45,6 +45,7 @@ class Converter:
         self.output = str(folder / "output")
         self.failing: set[str] = set()
         self.samples: dict[str, list[bytes]] = {}
+        self.times = dict.fromkeys(ALL, 1)
         (folder / "model" / DEVICE_MODEL).mkdir(parents=True)
         (folder / "model" / DEVICE_MODEL / "saved_model.pb").write_text("a graph")
         (folder / "report").write_text("{}")
@@ -72,7 +73,7 @@ class Converter:
         (output / "model.tflite").write_text("half of it")
         if name in self.failing:
             raise ConversionError(f"{name} is beyond me (whole log: {log})")
-        (output / "model.tflite").write_text(name)
+        (output / "model.tflite").write_text(name * self.times[name])
 
     def __call__(self, *quantizations: str) -> dict[str, str]:
         config = pb.RecommenderConfig()
@@ -137,9 +138,31 @@ def test_without_any_variant_the_step_fails(convert: Converter) -> None:
         convert("AUTO")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "left", "text"),
+    [
+        (["DYNAMIC_RANGE"], ["DYNAMIC_RANGE"], ""),
+        (["DYNAMIC_RANGE", "INT8"], ["DYNAMIC_RANGE"], "its 400 bytes are no fewer"),
+        (["INT8"], ["FLOAT32"], "its 400 bytes are no fewer than the 210 of FLOAT32"),
+        (["FLOAT16", "INT8"], ["FLOAT16", "INT8"], ""),
+    ],
+)
+def test_where_8_bits_save_nothing_floats_are_kept(
+    convert: Converter, wanted: list[str], left: list[str], text: str
+) -> None:
+    convert.times |= {"FLOAT32": 30, "INT8": 100}
+    found = convert(*wanted)
+    assert [name for name, failure in found.items() if not failure] == left
+    assert text in found.get("INT8", "")
+    for name, failure in found.items():
+        model = Path(variant_uri(convert.output, name), "Format-Serving/model.tflite")
+        assert model.exists() is not bool(failure)
+
+
 def test_only_int8_looks_at_train(convert: Converter) -> None:
     convert("FLOAT16")
     assert convert.samples == {"FLOAT16": []}
+    convert.times["FLOAT32"] = 100
     convert("INT8")
     samples = [int(sample) for sample in convert.samples["INT8"]]
     assert samples == list(range(0, 1200, 6))

@@ -119,8 +119,12 @@ def test_a_version_that_was_left_is_known_by_its_digest(
     ("pushed", "to", "message"),
     [
         (0, None, "nothing is pushed"),
-        (1, None, "no version before 1.* Expected one of 1"),
-        (2, 7, "no version 7. Expected one of 1, 2"),
+        (
+            1,
+            None,
+            "before 1 that no rollback has left. Expected --to with one of 1",
+        ),
+        (2, 7, "no version 7. Expected --to with one of 1, 2"),
         (2, 2, "version 2 is the current one already"),
     ],
 )
@@ -218,7 +222,7 @@ def test_the_current_version_stays_however_old_it_is(
     push_many(destination, 4, training)
     rollback(destination, to=1)
     push._retain(destination, 1)
-    assert push.versions_of(destination) == [1, 4]
+    assert push.versions_of(destination) == [1]
 
 
 def test_what_killed_pushers_left_is_removed_by_the_next(
@@ -232,6 +236,61 @@ def test_what_killed_pushers_left_is_removed_by_the_next(
     assert sorted(os.listdir(folder)) == ["1", "2"]
 
 
+def test_a_bad_version_is_not_gone_back_to(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    """Nor does it take the place of the good one where few are kept."""
+    push_many(destination, 2, training)
+    rollback(destination)
+    third = bundle(tmp_path / "third", b"third")
+    push.push(destination, 3, third, training, keep_versions=2)
+    assert statuses(destination) == {1: "", 2: "removed", 3: "current"}
+    assert rollback(destination) == (3, 1)
+
+
+def test_where_only_bad_ones_are_left_the_user_has_to_choose(
+    destination: str, training: dict[str, str]
+) -> None:
+    push_many(destination, 3, training)
+    rollback(destination)
+    rollback(destination)
+    with pytest.raises(UserError, match=r"before 1 that no rollback has left.*1, 2, 3"):
+        rollback(destination)
+    assert rollback(destination, to=3) == (1, 3)
+
+
+def test_a_bad_version_is_known_after_it_was_removed(
+    destination: str, training: dict[str, str], tmp_path: Path
+) -> None:
+    push_many(destination, 2, training)
+    digest = push.bundle_digest(bundles.manifest_of(destination, 2) or {})
+    rollback(destination)
+    third = bundle(tmp_path / "third", b"third")
+    push.push(destination, 3, third, training, keep_versions=1)
+    assert push.versions_of(destination) == [3]
+    assert push.rolled_back(destination, digest) == 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_rollback_whose_event_is_lost_is_made_up_for(
+    destination: str, training: dict[str, str], tmp_path: Path, lost: bool
+) -> None:
+    """It was killed, or the disk was full, after CURRENT was switched."""
+    push_many(destination, 2, training)
+    digest = push.bundle_digest(bundles.manifest_of(destination, 2) or {})
+    rollback(destination)
+    if lost:
+        os.remove(Path(destination) / "log" / "000003.json")
+    assert statuses(destination) == {1: "current", 2: "rolled back"}
+    assert push.rolled_back(destination, digest) == 2
+    push.push(destination, 3, bundle(tmp_path / "third", b"third"), training)
+    assert push.rolled_back(destination, digest) == 2
+    assert happened(destination)[2:] == [
+        ("found" if lost else "rollback", 1, 2),
+        ("push", 3, 1),
+    ]
+
+
 def test_a_version_without_an_event_is_found_and_kept_in_the_log(
     destination: str, training: dict[str, str], tmp_path: Path
 ) -> None:
@@ -241,7 +300,7 @@ def test_a_version_without_an_event_is_found_and_kept_in_the_log(
     push.push(destination, 3, bundle(tmp_path / "new", b"new"), training)
     assert happened(destination) == [
         ("push", 1, None),
-        ("found", 2, None),
+        ("found", 2, 1),
         ("push", 3, 2),
     ]
     assert statuses(destination) == {1: "", 2: "", 3: "current"}
@@ -287,6 +346,107 @@ def test_the_table_and_the_log_tell_the_story(
         "version 1 removed",
         "version 2 made current again in place of 3",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[" * 100_000,
+        '{"time": null, "kind": "push", "version": 1, "replaced": null}',
+        '{"time": "", "kind": "pull", "version": 1, "replaced": null}',
+        '{"time": "", "kind": "push", "version": "1", "replaced": null}',
+        '{"time": "", "kind": "push", "version": 1, "replaced": -1}',
+        '{"time": "", "kind": "push", "version": 1, "replaced": null, "digest": 1}',
+    ],
+)
+def test_an_odd_event_is_one_line(
+    destination: str, training: dict[str, str], text: str
+) -> None:
+    push_many(destination, 2, training)
+    path = Path(destination) / "log" / "000002.json"
+    path.write_text(text)
+    for call in (versions, rollback, push.next_version):
+        with pytest.raises(UserError, match=rf"^{path}: is no event of a push log"):
+            call(destination)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256", "model.tflite"])
+@pytest.mark.parametrize("kind", ["folder", "dangling link", "deep"])
+def test_what_is_no_file_is_one_line(
+    destination: str, training: dict[str, str], name: str, kind: str
+) -> None:
+    push_many(destination, 2, training)
+    path = Path(destination) / "versions" / "1" / "bundle" / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "deep":
+        path.write_text("[" * 100_000)
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(UserError, match=rf"{path.parent}/\S+: "):
+        rollback(destination)
+    assert current_version(destination) == 2
+    broken = "" if name == "model.tflite" else "broken"
+    assert statuses(destination)[1] in (broken, "")
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, None])
+def test_an_odd_pointer_is_one_line(
+    destination: str, training: dict[str, str], text: str | None
+) -> None:
+    push_many(destination, 1, training)
+    pointer = Path(destination) / "CURRENT"
+    pointer.unlink()
+    if text is None:
+        pointer.mkdir()
+    else:
+        pointer.write_text(text)
+    for call in (versions, rollback):
+        with pytest.raises(UserError, match=rf"^{pointer}: "):
+            call(destination)
+
+
+def test_a_disk_that_is_full_leaves_a_rollback_undone(
+    destination: str, training: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_many(destination, 2, training)
+    before = tree(Path(destination))
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(push.io_utils, "write_string_file", full)
+    with pytest.raises(UserError, match="cannot be written: No space left"):
+        rollback(destination)
+    assert {k: v for k, v in tree(Path(destination)).items() if k != LOCK} == {
+        k: v for k, v in before.items() if k != LOCK
+    }
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_rename_that_fails_after_it_took_effect(
+    destination: str,
+    training: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: bool,
+) -> None:
+    """As where it is a copy and a removal, and the removal fails."""
+    push_many(destination, 1, training)
+    rename = push.fileio.rename
+
+    def rename_and_fail(source: str, target: str, overwrite: bool = False) -> None:
+        rename(source, target, overwrite)
+        if fails and target.endswith("CURRENT"):
+            raise OSError("cannot remove")
+
+    monkeypatch.setattr(push.fileio, "rename", rename_and_fail)
+    push.push(destination, 2, bundle(tmp_path / "new", b"new"), training)
+    assert current_version(destination) == 2
+    assert push.versions_of(destination) == [1, 2]
+    assert happened(destination)[-1] == ("push", 2, 1)
 
 
 def test_a_broken_log_is_named(destination: str, training: dict[str, str]) -> None:
