@@ -94,38 +94,32 @@ def test_the_current_model_knows_50_items_the_data_80(runs: Runs) -> None:
         assert first["hr_10_test"]["baseline"] is None
 
 
-def test_a_rollback_is_seen(runs: Runs) -> None:
-    """The baseline is version 1 again; the same model is pushed as a new version."""
-    before = runs.manifest(1)
+def test_a_pointer_that_was_set_back_by_hand_is_a_rollback(runs: Runs) -> None:
     (runs.push / "CURRENT").write_text("1\n")
-    rolled = runs.run("large", *LENIENT)
-    assert rolled.code == 0, rolled.out + rolled.err
-    assert states(rolled)["Trainer"] == states(rolled)["TFLiteConverter"] == "cached"
-    assert states(rolled)["TFLitePusher"] == "complete"
-    assert runs.current == "3\n"
-    assert runs.versions() == ["1", "2", "3"]
-    assert runs.manifest(1) == before
-    gates = runs.manifest(3)["gates"]
-    assert gates == runs.manifest(2)["gates"]
-    files = {**runs.manifest(3)["files"], "model_card.md": None}
-    assert files == {**runs.manifest(2)["files"], "model_card.md": None}
+    refused = runs.run("large", *LENIENT)
+    assert refused.code == 3, refused.out + refused.err
+    assert "this is version 2, which was rolled back" in refused.out
+    assert states(refused)["Trainer"] == states(refused)["TFLiteConverter"] == "cached"
+    assert states(refused)["TFLitePusher"] == "complete"
+    assert (runs.current, runs.versions()) == ("1\n", ["1", "2"])
+    (runs.push / "CURRENT").write_text("2\n")
 
 
 def test_the_same_again_is_not_pushed(runs: Runs) -> None:
     again = runs.run("large", *LENIENT)
     assert again.code == 0, again.out + again.err
     assert "unchanged since an earlier run" in again.out
-    assert (runs.current, runs.versions()) == ("3\n", ["1", "2", "3"])
+    assert (runs.current, runs.versions()) == ("2\n", ["1", "2"])
 
 
 def test_a_version_that_was_rolled_back_is_not_pushed_again(runs: Runs) -> None:
-    back = pocketrec("rollback", "--to", "1", "--push-destination", runs.push)
+    back = pocketrec("rollback", "--push-destination", runs.push)
     assert back.code == 0, back.err
     refused = runs.run("large", *LENIENT)
     assert refused.code == 3, refused.out + refused.err
-    assert "this is version 3, which was rolled back" in refused.out
-    assert (runs.current, runs.versions()) == ("1\n", ["1", "2", "3"])
-    forth = pocketrec("rollback", "--to", "3", "--push-destination", runs.push)
+    assert "this is version 2, which was rolled back" in refused.out
+    assert (runs.current, runs.versions()) == ("1\n", ["1", "2"])
+    forth = pocketrec("rollback", "--to", "2", "--push-destination", runs.push)
     assert forth.code == 0, forth.err
 
 
@@ -141,17 +135,17 @@ def test_a_current_model_with_other_lengths_is_one_line(runs: Runs) -> None:
     [line] = refused.err.splitlines()
     assert line.startswith("Error: Evaluator: the current model cannot be evaluated")
     assert "context_movie_" in line
-    assert runs.current == "3\n"
+    assert runs.current == "2\n"
 
 
 def test_a_pointer_to_nothing_stops_before_the_run(runs: Runs) -> None:
     (runs.push / "CURRENT").write_text("9\n")
     broken = runs.run("large", *LENIENT)
-    (runs.push / "CURRENT").write_text("3\n")
+    (runs.push / "CURRENT").write_text("2\n")
     assert broken.code == 1, broken.out + broken.err
     [line] = broken.err.splitlines()
     assert "names version 9, which is missing" in line
-    assert "one of 1, 2, 3" in line
+    assert "one of 1, 2" in line
     assert states(broken) == {}
 
 
