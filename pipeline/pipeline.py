@@ -118,7 +118,13 @@ def create_pipeline(
     current_model = CurrentModel(
         push_destination=binding.push_destination,
         current_digest=binding.current_digest,
-        code_digest=code_digest("components.current_model", "components.trainer.names"),
+        code_digest=code_digest(
+            "components.checksums",
+            "components.current_model",
+            "components.files",
+            "components.tflite_converter.manifest",
+            "components.trainer.names",
+        ),
     )
     tuner = _tuner(config, transform, schema_gen) if config.tune.num_trials else None
     trainer = Trainer(
