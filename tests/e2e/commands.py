@@ -136,7 +136,8 @@ class Forked:
       arguments: of `pocketrec`.
       cwd: the folder to be in.
       environment: its variables.
-      outputs: files for what it prints, and for what it complains of.
+      outputs: files for what it prints, and for what it complains of; or one pipe for
+        both, whose name may go once this is made.
       fault: what to break in its process before it begins.
 
     Attributes:
@@ -148,7 +149,7 @@ class Forked:
         arguments: list[str],
         cwd: str,
         environment: dict[str, str],
-        outputs: tuple[Path, Path],
+        outputs: tuple[Path, ...],
         fault: Callable[[], None] | None = None,
     ) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -178,16 +179,19 @@ def _be_the_command(
     arguments: list[str],
     cwd: str,
     environment: dict[str, str],
-    outputs: tuple[Path, Path],
+    outputs: tuple[Path, ...],
     fault: Callable[[], None] | None,
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
     os.chdir(cwd)
-    for number, path in enumerate((os.devnull, *outputs)):
-        file = os.open(path, (os.O_WRONLY | os.O_CREAT) if number else os.O_RDONLY)
+    files = [os.open(os.devnull, os.O_RDONLY)]
+    files += [os.open(path, os.O_WRONLY) for path in outputs]
+    # Where there is one for both, that.
+    for number, file in enumerate((*files, files[-1])[:3]):
         os.dup2(file, number)
+    for file in files:
         os.close(file)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False)

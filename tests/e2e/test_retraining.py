@@ -26,7 +26,7 @@ class QuickStory(Story):
         with tempfile.TemporaryDirectory() as folder:
             pipe = Path(folder) / "pipe"
             os.mkfifo(pipe)
-            return Forked(arguments, str(ROOT), dict(os.environ), (pipe, pipe))
+            return Forked(arguments, str(ROOT), dict(os.environ), (pipe,))
 
 
 @pytest.fixture(scope="module")
