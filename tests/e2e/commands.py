@@ -44,6 +44,7 @@ eval {
   bounds { metric: "hr_10_test" lower_bound: 0.001 }
   # Hardly trained, it recommends few.
   bounds { metric: "distinct_items" lower_bound: 1 }
+  bounds { metric: "first_item_share" upper_bound: 1 }
 }
 """
 
