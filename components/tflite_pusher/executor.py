@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from components.current_model.current import (
 )
 from components.evaluator.variants import Variant, Variants, read_variants
 from components.evaluator.verdict import read_verdict
+from components.files import sha256
 from components.lock import locked
 from components.tflite_converter import manifest as manifests
 from components.tflite_converter.variants import variant_uri
@@ -141,7 +141,7 @@ def check_gated(bundle: Path, judged: Variant) -> None:
         (manifests.MODEL, judged.sha256),
         (manifests.MANIFEST, judged.manifest_sha256),
     ):
-        digest = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+        digest = sha256(str(bundle / name))
         if digest != expected:
             raise UserError(
                 f"{name} ({judged.quantization}): has SHA-256 {digest}, expected "
@@ -162,10 +162,7 @@ def check_baseline(bundle: str, destination: str) -> None:
       UserError: if another version has become the current one since.
     """
     manifest = os.path.join(bundle, manifests.MANIFEST)
-    compared = NOTHING_PUSHED
-    if fileio.exists(manifest):
-        text = io_utils.read_string_file(manifest)
-        compared = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    compared = sha256(manifest) if fileio.exists(manifest) else NOTHING_PUSHED
     if compared != current_digest(destination):
         raise UserError(
             f"push destination {destination}: its current version has changed since "

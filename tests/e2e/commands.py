@@ -162,7 +162,7 @@ class Forked:
         self._process.start()
         self.stdout: IO[str] | None = None
         if stat.S_ISFIFO(outputs[0].stat().st_mode):
-            # Opened here when it is opened there.
+            # Opened here when it is there; read to its end by who has started it.
             self.stdout = open(outputs[0])  # noqa: SIM115
 
     def wait(self) -> int:

@@ -8,4 +8,6 @@ with quiet():
     import pipeline.local_runner
     import pipeline.steps
     import pipeline.summary
+
+    # It is for what importing does.
     import pipeline.tuned  # noqa: F401
