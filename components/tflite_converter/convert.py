@@ -18,7 +18,7 @@ from typing import Any
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
-_COMMAND = "components.tflite_converter.converter_process"
+_PROGRAM = ("-m", "components.tflite_converter.converter_process")
 _LOG_LINES = 3
 
 
@@ -115,7 +115,7 @@ def _run(
     with open(log, "ab") as stream:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", _COMMAND, *arguments],
+                [sys.executable, *_PROGRAM, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

@@ -17,6 +17,7 @@ from tests.e2e.commands import TINY_CONFIG, Command, pocketrec
 
 pytestmark = pytest.mark.e2e
 
+BROKEN_CONVERTER = str(Path(__file__).with_name("broken_converter.py"))
 OTHER_MODEL = ("--set", "train.seed=2")
 AT_MOST_2_SECONDS = ("--set", "push.conversion_timeout_seconds=2")
 
@@ -66,14 +67,14 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> World:
 def convert_by(fault: str) -> None:
     from components.tflite_converter import convert
 
-    run = convert._run
+    run, program = convert._run, convert._PROGRAM
 
     def run_broken(arguments: list[str], *others: object) -> None:
         if arguments[0] == "convert":
             arguments = [fault, *arguments]
-            convert._COMMAND = "tests.e2e.broken_converter"
+            convert._PROGRAM = (BROKEN_CONVERTER,)
         run(arguments, *others)
-        convert._COMMAND = "components.tflite_converter.converter_process"
+        convert._PROGRAM = program
 
     convert._run = run_broken
 
