@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from components.child_process import run_python
 from components.evaluator.bounds import Limits, device_limits
 from components.evaluator.tflite_extractor import recommendable_items
 from components.evaluator.verdict import MetricVerdict, bound_verdict
@@ -112,18 +112,12 @@ def device_answers(bundle: Bundle, examples: Sequence[bytes]) -> Answers:
             os.path.join(folder, name) for name in ("requests.npz", "answers.npz")
         )
         np.savez(requests, **columns)
-        command = [sys.executable, "-m", "components.evaluator.device_process"]
-        # The child finds our packages where this process found them.
-        path = os.pathsep.join(filter(None, sys.path))
+        module = ("-m", "components.evaluator.device_process")
         try:
-            done = subprocess.run(
-                [*command, str(bundle.path), requests, answers],
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
+            done = run_python(
+                [*module, str(bundle.path), requests, answers],
+                _TIMEOUT_SECONDS,
                 capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise UserError(

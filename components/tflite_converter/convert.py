@@ -8,13 +8,12 @@ log is kept and what happened is reported.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from components.child_process import run_python
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 
@@ -109,19 +108,14 @@ def _run(
     timeout_seconds: float,
     what: str = "the TFLite converter",
 ) -> None:
-    # The child finds our packages where this process found them.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # INT8 takes two steps, with one log.
     with open(log, "ab") as stream:
         try:
-            done = subprocess.run(
-                [sys.executable, *_PROGRAM, *arguments],
-                stdin=subprocess.DEVNULL,
+            done = run_python(
+                [*_PROGRAM, *arguments],
+                timeout_seconds,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=environment,
-                timeout=timeout_seconds,
-                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise ConversionError(

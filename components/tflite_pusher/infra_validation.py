@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import tempfile
 
 from tfx.utils import io_utils
 
+from components.child_process import run_python
 from configs.errors import UserError
 
 _TIMEOUT_SECONDS = 600
@@ -32,17 +31,9 @@ def check_answers(bundle: str) -> None:
 
 
 def _check(bundle: str) -> None:
-    # The child finds our packages where this process found them.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pocketrec_device", bundle],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
+        done = run_python(
+            ["-m", "pocketrec_device", bundle], _TIMEOUT_SECONDS, capture_output=True
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(

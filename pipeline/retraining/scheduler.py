@@ -7,6 +7,7 @@ more than this loop.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -232,14 +233,17 @@ class Scheduler:
             reporting.report(self._channels, ended)
 
     def _end(self, process: subprocess.Popen[bytes], why: str) -> None:
-        """Lets the cycle write down that it was interrupted; then kills it."""
+        """Lets the cycle write down that it was interrupted; then kills what is left.
+
+        Which may be Beam's workers or a converter, when the cycle itself has ended.
+        """
         self._log(event="interrupted", message=why)
         process.send_signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
     def _say_next(self, start: datetime.datetime) -> None:
         told = {

@@ -165,6 +165,21 @@ def test_a_cycle_that_does_not_listen(
     assert events(tmp_path) == ["started", "interrupted", "ended", "cycle"]
 
 
+def test_nothing_of_a_cycle_that_hangs_goes_on(tmp_path: Path) -> None:
+    """It ends when it is told to; what it has started does not."""
+    worker = (
+        "import subprocess; worker = subprocess.Popen(['sleep', '600']); "
+        "Path(output, 'worker').write_text(str(worker.pid)); time.sleep(600)"
+    )
+    assert make(tmp_path, worker, time_limit_seconds=10).cycle() == 143
+    worker_process = Path("/proc", (tmp_path / "worker").read_text(), "stat")
+    deadline = time.monotonic() + 60
+    # Killed, it may wait for somebody to ask how it ended.
+    while worker_process.exists() and " Z " not in worker_process.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_cycle_that_is_killed_is_reported(tmp_path: Path) -> None:
     runner = make(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
     assert runner.cycle() == -signal.SIGKILL
