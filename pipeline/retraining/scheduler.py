@@ -41,6 +41,7 @@ _POLL_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 60.0
 # Exit codes of cycles that have said how they ended, or that are tried again.
 _TOLD_BY_ITSELF = (0, 3, TEMPORARY_FAILURE)
+_STOPPED = "the scheduler was stopped"
 
 Clock = Callable[[], datetime.datetime]
 
@@ -208,7 +209,7 @@ class Scheduler:
             )
             while (code := process.poll()) is None:
                 if self._stopping.is_set():
-                    why = "the scheduler was stopped"
+                    why = _STOPPED
                 elif self._clock() >= deadline:
                     limit = f"{self._schedule.time_limit_seconds:g}"
                     why = f"over its time limit of {limit} s"
@@ -222,8 +223,10 @@ class Scheduler:
 
     def _tell_for(self, code: int, before: Sequence[Cycle], why: str) -> None:
         """Reports what the process could not: that it was killed, or never began."""
+        # Stopped before it began, there was none.
+        told = why == _STOPPED or code in _TOLD_BY_ITSELF
         why = why or f"it ended with exit code {code}, see {FOLDER}/"
-        unheard = None if code in _TOLD_BY_ITSELF else tuple(before)
+        unheard = None if told else tuple(before)
         try:
             ended = status.bury(self._output, why, unheard)
         except LockedError:

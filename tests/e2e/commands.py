@@ -172,8 +172,10 @@ class Forked:
         return self._process.exitcode
 
     def send_signal(self, sig: int) -> None:
-        assert self._process.pid is not None
-        os.kill(self._process.pid, sig)
+        """Sends a signal, unless it has ended."""
+        if self._process.is_alive():
+            assert self._process.pid is not None
+            os.kill(self._process.pid, sig)
 
 
 def _be_the_command(

@@ -306,6 +306,18 @@ def test_it_is_stopped_in_the_middle_of_a_cycle(tmp_path: Path) -> None:
     assert scheduler.schedule_line(tmp_path) == ""
 
 
+def test_it_is_stopped_before_a_cycle_has_begun(tmp_path: Path) -> None:
+    """As while it imports TensorFlow: there was no cycle that could have failed."""
+    last_cycle(tmp_path, days_ago=3)
+    runner = make(tmp_path, "")
+    runner._command = ["sleep", "600"]
+    with Running(runner, tmp_path) as running:
+        running.wait_for(lambda: "started" in events(tmp_path))
+    assert outcomes(tmp_path) == ["pushed"]
+    ending = ["started", "interrupted", "ended", "scheduler stopped"]
+    assert events(tmp_path)[-4:] == ending
+
+
 def test_two_schedulers(tmp_path: Path) -> None:
     with Running(make(tmp_path, "sys.exit(0)"), tmp_path) as running:
         running.wait_for(lambda: (tmp_path / LOG_FILE).exists())
