@@ -958,6 +958,12 @@ def _check_guards(config: pb.RecommenderConfig) -> None:
                 "row_count_ratio, unknown_items, rejected_rows, drift_<field> or "
                 "skew_<field>",
             )
+        is_alone = config.retrain.guard_spans == 0 and config.data.span_window == 1
+        if is_alone and guard.measure != "rejected_rows":
+            expected = (
+                f"at least 1: {guard.measure} compares a span with those before it"
+            )
+            raise _error("retrain.guard_spans", 0, expected)
         bounds = [b for b in ("lower_bound", "upper_bound") if guard.HasField(b)]
         if not bounds:
             raise _error(path, guard.measure, "a lower_bound or an upper_bound")

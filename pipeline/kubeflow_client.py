@@ -186,12 +186,15 @@ class Backend:
         """Creates a recurring run in place of those of the same name.
 
         At most one of its runs goes at a time, and those that were missed are not made
-        up for. The date that a run is scheduled for is its span, unless `parameters`
-        says otherwise.
+        up for. Where the data comes in spans, the date that a run is scheduled for is
+        its span, unless `parameters` says otherwise.
 
         Returns:
           Its id, and how many it has replaced.
         """
+        params = dict(parameters)
+        if SPAN in package.parameters:
+            params.setdefault(SPAN, SCHEDULED_DATE)
         with _told(self._host):
             experiment = self._client.create_experiment(
                 self._experiment, namespace=self._namespace
@@ -204,7 +207,7 @@ class Backend:
                 cron_expression=six_fields(cron),
                 max_concurrency=1,
                 no_catchup=True,
-                params={SPAN: SCHEDULED_DATE, **parameters},
+                params=params,
                 pipeline_package_path=str(package.path),
                 enable_caching=False,
                 service_account=service_account,

@@ -50,7 +50,7 @@ def kubeflow() -> None:
 
     \b
     Example:
-      pocketrec kubeflow compile --config configs/sample.pbtxt \\
+      pocketrec kubeflow compile --config configs/sample_daily.pbtxt \\
           --data gs://recommender/data --pipeline-root gs://recommender/runs \\
           --push-destination gs://recommender/push \\
           --image registry.example/pocketrec:1 --output pipeline.yaml
@@ -106,13 +106,13 @@ def compile_command(
     """Write the pipeline as Kubeflow's intermediate representation (YAML, schema 2.1).
 
     It needs neither a cluster nor a network. `pocketrec kubeflow submit` runs the file;
-    it can also be uploaded to Kubeflow Pipelines as it is. The data folder, the span,
-    the window, the push destination and the length of training become parameters of a
-    run, by default as given here.
+    it can also be uploaded to Kubeflow Pipelines as it is. The data folder, the push
+    destination, the length of training and, where data comes in spans, the newest span
+    and the window become parameters of a run, by default as given here.
 
     \b
     Example:
-      pocketrec kubeflow compile --config configs/sample.pbtxt \\
+      pocketrec kubeflow compile --config configs/sample_daily.pbtxt \\
           --data gs://recommender/data --pipeline-root gs://recommender/runs \\
           --push-destination gs://recommender/push \\
           --image registry.example/pocketrec:1 --output pipeline.yaml
@@ -257,8 +257,9 @@ def schedule(
 ) -> None:
     """Run a compiled pipeline by schedule.
 
-    One run goes at a time, and missed ones are not made up for. The date that a run is
-    scheduled for (UTC) is its span; --param span=latest takes the newest instead.
+    One run goes at a time, and missed ones are not made up for. Where data comes in
+    spans, the date that a run is scheduled for (UTC) is its span; --param span=latest
+    takes the newest instead.
 
     \b
     Example:

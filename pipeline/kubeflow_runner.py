@@ -13,6 +13,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
+from components.timeline_example_gen.inputs import has_spans
 from configs import recommender_pb2 as pb
 from configs.errors import UserError
 from pipeline.pipeline import Binding, create_pipeline
@@ -34,9 +35,9 @@ def compile_pipeline(
     """The pipeline in Kubeflow's intermediate representation (PipelineSpec, 2.1).
 
     Needs neither network nor cluster; the same arguments give the same result. What a
-    run may choose are parameters: ``data``, ``span``, ``span_window``,
-    ``push_destination``, ``num_epochs`` and ``steps_per_epoch``, by default as given
-    and configured here.
+    run may choose are parameters: ``data``, ``push_destination``, ``num_epochs``,
+    ``steps_per_epoch`` and, where the data comes in spans, ``span`` and
+    ``span_window``, by default as given and configured here.
 
     Args:
       config: a valid configuration.
@@ -47,12 +48,13 @@ def compile_pipeline(
     """
     defaults: dict[str, str | int] = {
         "data": data,
-        "span": config.data.span,
-        "span_window": int(config.data.span_window),
         "push_destination": push_destination,
         "num_epochs": int(config.train.num_epochs),
         "steps_per_epoch": int(config.train.steps_per_epoch),
     }
+    if has_spans(config.data):
+        defaults["span"] = config.data.span
+        defaults["span_window"] = int(config.data.span_window)
     parameters = {
         name: RuntimeParameter(name=name, ptype=type(default))
         for name, default in defaults.items()

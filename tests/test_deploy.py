@@ -85,6 +85,12 @@ def test_the_image_fits_the_locks() -> None:
     assert sdk == (minor, beam)
 
 
+def test_beams_launcher_works_with_what_is_in_the_image() -> None:
+    """By default it makes an environment, which the image's user may not do."""
+    _, worker = DOCKERFILE.read_text().split(" AS beam-worker\n")
+    assert "\nENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1\n" in worker
+
+
 def test_nothing_in_the_image_runs_as_root() -> None:
     user = DOCKERFILE.read_text().rindex("\nUSER 10001\n")
     assert user > DOCKERFILE.read_text().index(" AS pipeline")

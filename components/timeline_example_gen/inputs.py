@@ -91,6 +91,12 @@ def find_inputs(
     )
 
 
+def has_spans(data: pb.DataConfig) -> bool:
+    """Whether the activities come in spans."""
+    names = (data.span_folder, *data.files.activities_files)
+    return any(map(spans.has_placeholders, names))
+
+
 def there_is(data: pb.DataConfig, folder: str, name: str) -> bool:
     """Whether any span has a file of this name, or the data folder."""
     full = _below(data.span_folder, name)

@@ -147,7 +147,7 @@ class Window:
     """The spans that are read together.
 
     Attributes:
-      spans: ascending, without a gap.
+      spans: ascending, without a gap unless `select` was to allow them.
       files: by span, in the order of `spans`: its files.
       versions: by span; 0 where there are none.
       dated: whether spans are dates.
@@ -180,7 +180,7 @@ def select(
       names: that there are; others are not looked at.
       span: a number, a date such as 2024-03-01, or ``latest``.
       size: how many spans; fewer where the first of all comes after that.
-      whole: whether none may be missing; else the window begins after the last that is.
+      whole: whether none may be missing; else those that are do not count.
 
     Raises:
       UserError: if a span of the window is missing, naming those that exist.
@@ -210,12 +210,12 @@ def select(
     newest = existing[-1] if span == LATEST else number_of(span)
     # Where the data has only begun, a window is as long as the data.
     first = min(newest, max(newest - size + 1, existing[0]))
-    wanted = range(first, newest + 1)
+    wanted: Sequence[int] = range(first, newest + 1)
+    if not whole:
+        earlier = [number for number in existing if number < newest]
+        wanted = [*earlier[max(len(earlier) - size + 1, 0) :], newest]
     for number in reversed(wanted):
         if number not in versions:
-            if number != newest and not whole:
-                wanted = range(number + 1, newest + 1)
-                break
             what = f"span {span_text(number, dated)} does not exist"
             if number != newest:
                 what += (

@@ -96,6 +96,9 @@ def retrain(
       pocketrec retrain --config shop.pbtxt --data /data/shop --span 2024-03-01 \\
           --dry-run
     """
+    # A scheduler that is stopped, or whose time is up, ends its cycle in order; before
+    # the seconds that imports take, since process 1 of a container has no handler else.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from configs.loader import load_config
 
     config = load_config(config_path, with_span(overrides, span))
@@ -108,6 +111,8 @@ def retrain(
     options = beam_args(beam_options)
     from pipeline.retraining import cycle, reporting, scheduler, status
 
+    if webhook is not None:
+        reporting.check_webhook(webhook)
     request = cycle.Request(
         config=config,
         data=data,
@@ -120,8 +125,6 @@ def retrain(
         click.echo("\n".join(cycle.look(request).lines()))
         return
     channels = reporting.Channels(config.name, output, webhook, metrics_file)
-    # A scheduler that is stopped, or whose time is up, ends its cycle in order.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         ended = cycle.retrain(
             request, click.echo, lambda killed: reporting.report(channels, killed)
@@ -227,13 +230,15 @@ def schedule(
     from configs.errors import UserError
     from configs.loader import load_config
     from pipeline.retraining import scheduler
-    from pipeline.retraining.reporting import Channels
+    from pipeline.retraining.reporting import Channels, check_webhook
 
     config = load_config(config_path, overrides)
     expect_folder(data)
     output = output or Path("runs") / config.name
     expect_writable(output)
     scheduler.check_cron(cron)
+    if webhook is not None:
+        check_webhook(webhook)
     try:
         zone = zoneinfo.ZoneInfo(timezone)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError) as error:

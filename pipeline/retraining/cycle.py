@@ -6,17 +6,20 @@ import dataclasses
 import errno
 import hashlib
 import os
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
 import tensorflow as tf
 
 from components.current_model.bundles import manifest_of
 from components.current_model.current import current_version, has_warm_start
 from components.lock import LockedError, locked
 from components.tflite_pusher import executor as pusher
+from components.tflite_pusher.versions import hit_rate
 from components.timeline_example_gen import spans
 from components.timeline_example_gen.fingerprint import data_fingerprint
 from components.timeline_example_gen.sources import open_source
@@ -39,9 +42,15 @@ _PASSING = {
     *(errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
     *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE),
     *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
-    errno.ENETRESET,
+    *(errno.ENETRESET, errno.ENOTCONN, socket.EAI_AGAIN),
 }
-_PASSING_IN_TENSORFLOW = (
+_PASSING_ERRORS = (
+    LockedError,
+    # Of a socket they often come without a number.
+    TimeoutError,
+    ConnectionError,
+    requests.ConnectionError,
+    requests.Timeout,
     tf.errors.AbortedError,
     tf.errors.DeadlineExceededError,
     tf.errors.UnavailableError,
@@ -170,10 +179,13 @@ def _place(folder: str) -> str:
 
 def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
     current = current_version(request.push_destination)
-    done = status.read(request.output).done
-    if done is not None:
+    found = status.read(request.output)
+    if pushed := _pushed_by_the_last(found.cycles, request.push_destination):
+        return pushed.key != key
+    if found.done is not None:
         # What was pushed may have been removed since.
-        return done.key != key or (done.version is not None and current is None)
+        removed = current is None and any(one.version for one in found.cycles)
+        return found.done.key != key or removed
     if request.from_scratch:
         return True
     # Where the status was lost, the current version tells what it was made from.
@@ -181,6 +193,26 @@ def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
     if not manifest or window is None:
         return True
     return bool(manifest["data"].get("spans") != list(window.spans))
+
+
+def _pushed_by_the_last(cycles: Sequence[Cycle], push_destination: str) -> Cycle | None:
+    """The last cycle as one that pushed, if it was cut short only after that."""
+    if not cycles or cycles[-1].outcome not in (*status.CUT_SHORT, status.RUNNING):
+        return None
+    last = cycles[-1]
+    current = current_version(push_destination)
+    if not last.key or current is None or current <= (last.replaces or 0):
+        return None
+    manifest = manifest_of(push_destination, current) or {"gates": {"tflite": []}}
+    metric, value = hit_rate(manifest["gates"]["tflite"])
+    return dataclasses.replace(
+        last,
+        outcome=status.PUSHED,
+        version=current,
+        metric=metric,
+        value=value,
+        message="cut short after it had pushed",
+    )
 
 
 def retrain(
@@ -202,26 +234,39 @@ def retrain(
       LockedError: if another process is at work in the output folder.
       UserError: for bad input, or if a guard stops it.
     """
-    output = request.output
-    output.mkdir(parents=True, exist_ok=True)
-    with locked(str(output), "output"):
-        cycle = Cycle(status.now(), status.RUNNING, process=os.getpid())
-        for killed in status.begin(output, cycle, _place(request.push_destination)):
-            on_killed(killed)
+    request.output.mkdir(parents=True, exist_ok=True)
+    with locked(str(request.output), "output"):
         try:
-            outlook = look(request)
-            cycle = dataclasses.replace(cycle, span=outlook.span, key=outlook.key)
-            status.amend(output, cycle)
-            ended = _run(request, outlook, cycle, echo)
-        # Interrupts too: the status tells how each cycle has ended.
-        except BaseException as error:
-            status.end(output, _failed(cycle, error))
-            raise
-        else:
-            status.end(output, ended)
+            return _cycle(request, echo, on_killed)
         finally:
             # After a failure too, which may be that of a full disk.
             _prune(request, echo)
+
+
+def _cycle(
+    request: Request, echo: Callable[[str], None], on_killed: Callable[[Cycle], None]
+) -> Cycle:
+    output = request.output
+    cycle = Cycle(status.now(), status.RUNNING, process=os.getpid())
+    killed = status.begin(output, cycle, _place(request.push_destination))
+    try:
+        before = status.read(output).cycles[:-1]
+        pushed = _pushed_by_the_last(before, request.push_destination)
+        if pushed is not None:
+            status.settle(output, pushed)
+        for one in killed:
+            on_killed(pushed or one)
+        outlook = look(request)
+        cycle = dataclasses.replace(
+            cycle, span=outlook.span, key=outlook.key, replaces=outlook.current
+        )
+        status.amend(output, cycle)
+        ended = _run(request, outlook, cycle, echo)
+    # Interrupts too: the status tells how each cycle has ended.
+    except BaseException as error:
+        status.end(output, _failed(cycle, error))
+        raise
+    status.end(output, ended)
     return ended
 
 
@@ -270,7 +315,7 @@ def _run(
         cycle,
         outcome=_OUTCOMES[result.outcome],
         ended=status.now(),
-        version=result.version if result.outcome == pusher.PUSHED else None,
+        version=result.version if result.is_current else None,
         metric=result.metric,
         value=result.value,
         message=result.reason or outlook.stopped_by(pb.DriftGuard.WARN),
@@ -300,9 +345,10 @@ def is_passing(error: BaseException | None) -> bool:
       error: an exception; what caused it counts too.
     """
     while error is not None:
-        if isinstance(error, (LockedError, *_PASSING_IN_TENSORFLOW)):
+        if isinstance(error, _PASSING_ERRORS):
             return True
         if isinstance(error, OSError) and error.errno in _PASSING:
             return True
-        error = error.__cause__ or error.__context__
+        hidden = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or hidden
     return False

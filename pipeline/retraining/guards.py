@@ -108,7 +108,7 @@ def judge(config: pb.RecommenderConfig, data: str) -> list[Judged]:
         longer = pb.RecommenderConfig()
         longer.CopyFrom(config)
         longer.data.span_window = config.retrain.guard_spans + 1
-        # A day that is missing there is nothing that training needs.
+        # Days that are missing there are nothing that training needs.
         opened = open_source(longer, data, whole_window=False)
     window, source = opened.window, opened.source
     if window is None:

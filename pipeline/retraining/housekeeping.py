@@ -18,6 +18,7 @@ from pipeline.paths import ARTIFACTS, METADATA
 # ML Metadata has no way to delete, so its tables are written; of another version of
 # them nothing is known.
 SCHEMA_VERSION = 10
+_LAST_COMPONENT = "TFLitePusher"
 _WELL_DONE = "(3, 5)"  # COMPLETE and CACHED of ML Metadata's Execution.State
 _OUTPUTS = "(2, 4, 6)"  # DECLARED_OUTPUT, OUTPUT, INTERNAL_OUTPUT of its Event.Type
 _MILLISECONDS_PER_DAY = 86_400_000
@@ -98,10 +99,11 @@ def prune(output: Path, keep_runs: int, keep_days: int) -> list[str]:
         runs = _forget(connection, keep_runs, keep_days)
         connection.execute("COMMIT")
         kept = {row[0] for row in connection.execute("SELECT id FROM Execution")}
+        # After the metadata: what a killed process leaves is removed by the next one.
+        freed = sum(_remove(folder) for folder in _folders(output, kept))
+        # Last, since it takes room first, which there may be only now.
         if runs:
             connection.execute("VACUUM")
-    # After the metadata: what is left of a killed process is removed by the next one.
-    freed = sum(_remove(folder) for folder in _folders(output, kept))
     if not runs and not freed:
         return []
     return [f"Removed: {runs} old runs, {freed / 1e6:,.1f} MB"]
@@ -123,6 +125,12 @@ def _forget(connection: sqlite3.Connection, keep_runs: int, keep_days: int) -> i
             JOIN Execution ON Execution.id = Association.execution_id
             WHERE Association.context_id = Context.id
             AND last_known_state NOT IN {_WELL_DONE}
+        ) AND EXISTS (
+            SELECT * FROM Association
+            JOIN Execution ON Execution.id = Association.execution_id
+            JOIN Type ON Type.id = Execution.type_id
+            WHERE Association.context_id = Context.id
+            AND Type.name LIKE '%.{_LAST_COMPONENT}'
         ) AS whole
         FROM Context JOIN Type ON Type.id = Context.type_id
         WHERE Type.name = 'pipeline_run'
@@ -147,11 +155,13 @@ def _forget(connection: sqlite3.Connection, keep_runs: int, keep_days: int) -> i
 
 
 def _folders(output: Path, kept: set[int]) -> Iterator[Path]:
-    """Folders of executions that nothing refers to any more, by their numbers."""
+    """Folders of executions that nothing refers to any more."""
     for pattern in ("*/*/*", "*/.system/*/*"):
         for folder in sorted((output / ARTIFACTS).glob(pattern)):
             if folder.name.isdigit() and int(folder.name) not in kept:
                 yield folder
+    # Of processes that were killed; the caller's lock says that none is at work.
+    yield from sorted((output / ARTIFACTS).glob("*/.system/stateful_working_dir/*"))
 
 
 def _remove(folder: Path) -> int:

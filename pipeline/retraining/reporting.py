@@ -6,6 +6,9 @@ import dataclasses
 import json
 import logging
 import logging.handlers
+import math
+import queue
+import threading
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import click
 import prometheus_client
 import requests
 
+from configs.errors import UserError
 from pipeline.retraining import status
 from pipeline.retraining.status import Cycle, Status
 
@@ -51,31 +55,67 @@ def report(channels: Channels, cycle: Cycle) -> None:
     """
     event = {"event": "cycle", "pipeline": channels.name, **_told(cycle)}
     log(channels, event)
-    if channels.webhook and cycle.outcome in ALARMING:
-        try:
-            answer = requests.post(
-                channels.webhook, json=event, timeout=_WEBHOOK_SECONDS
-            )
-            answer.raise_for_status()
-        # A cycle is not worth less because nobody could be told of it.
-        except requests.RequestException as error:
-            # Without the path, which may be a password, as the error has it too.
-            where = urllib.parse.urlsplit(channels.webhook).hostname
-            code = getattr(error.response, "status_code", "")
-            what = f"{where}: {type(error).__name__} {code}".rstrip()
-            log(channels, {"event": "webhook failed", "message": what})
+    webhook = channels.webhook if cycle.outcome in ALARMING else None
+    # A cycle is not worth less because nobody could be told of it.
+    if webhook and (why := _post(webhook, event)):
+        # Without the path, which may be a password, as the error has it too.
+        what = f"{urllib.parse.urlsplit(webhook).hostname}: {why}"
+        log(channels, {"event": "webhook failed", "message": what})
     if channels.metrics_file is not None:
-        found = status.read(channels.output)
         try:
+            found = status.read(channels.output)
             write_metrics(channels.name, found, channels.metrics_file)
-        except OSError as error:
+        except (OSError, UserError) as error:
             what = f"{channels.metrics_file}: {error}"
             log(channels, {"event": "metrics failed", "message": what})
 
 
+def check_webhook(url: str) -> None:
+    """Refuses what is no address.
+
+    Raises:
+      UserError: without what may be a password in it.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname if parts.scheme in ("http", "https") else None
+        requests.Request("POST", url).prepare()
+    except (ValueError, requests.RequestException):
+        host = None
+    if not host:
+        raise UserError("--webhook: is no address. Expected https://HOST/PATH")
+
+
+def _post(url: str, event: dict[str, Any]) -> str:
+    """Sends an event; returns why it did not get there, else the empty text."""
+    answers: queue.Queue[str] = queue.Queue()
+
+    def post() -> None:
+        try:
+            answer = requests.post(url, json=event, timeout=_WEBHOOK_SECONDS)
+            answer.raise_for_status()
+            answers.put("")
+        except requests.RequestException as error:
+            code = getattr(error.response, "status_code", "")
+            answers.put(f"{type(error).__name__} {code}".rstrip())
+
+    # The timeout of requests is for each piece of an answer, however many there are.
+    threading.Thread(target=post, daemon=True).start()
+    try:
+        return answers.get(timeout=_WEBHOOK_SECONDS)
+    except queue.Empty:
+        return f"no answer in {_WEBHOOK_SECONDS} s"
+
+
 def log(channels: Channels, event: dict[str, Any]) -> None:
-    """Adds a line to the log, and shows it; three files of 5 MB are kept."""
-    channels.output.mkdir(parents=True, exist_ok=True)
+    """Shows a line, and adds it to the log; three files of 5 MB are kept."""
+    line = json.dumps({"time": status.now(), **event}, ensure_ascii=False)
+    click.echo(line, err=True)
+    try:
+        channels.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        click.echo(f"{LOG_FILE}: {error}", err=True)
+        return
     handler = logging.handlers.RotatingFileHandler(
         channels.output / LOG_FILE,
         maxBytes=_LOG_BYTES,
@@ -84,10 +124,8 @@ def log(channels: Channels, event: dict[str, Any]) -> None:
         # Opened as it is written to, where logging tells of errors and goes on.
         delay=True,
     )
-    line = json.dumps({"time": status.now(), **event}, ensure_ascii=False)
     handler.emit(logging.makeLogRecord({"msg": line}))
     handler.close()
-    click.echo(line, err=True)
 
 
 def write_metrics(name: str, found: Status, path: Path) -> None:
@@ -112,18 +150,20 @@ def write_metrics(name: str, found: Status, path: Path) -> None:
     gauges: dict[str, prometheus_client.Gauge] = {}
     for outcome, number in found.totals.items():
         gauge("cycles", "Cycles so far, by outcome.", number, outcome=outcome)
-    ended = [cycle for cycle in found.cycles if cycle.ended]
+    ended = [cycle for cycle in found.cycles if cycle.outcome != status.RUNNING]
     if ended:
         last = ended[-1]
+        # Of a killed one only the beginning is known.
+        moment = status.seconds(last.ended or last.started)
         gauge(
             "last_cycle_timestamp_seconds",
             "When the last cycle ended.",
-            status.seconds(last.ended),
+            moment,
         )
         gauge(
             "last_cycle_duration_seconds",
             "How long it took.",
-            status.seconds(last.ended) - status.seconds(last.started),
+            moment - status.seconds(last.started),
         )
         gauge(
             "last_cycle_failed",
@@ -136,7 +176,7 @@ def write_metrics(name: str, found: Status, path: Path) -> None:
         gauge(
             "last_push_timestamp_seconds",
             "When the last model was pushed.",
-            status.seconds(last.ended),
+            status.seconds(last.ended or last.started),
         )
         gauge("pushed_version", "Its version.", last.version or 0)
         if last.value is not None:
@@ -147,6 +187,9 @@ def write_metrics(name: str, found: Status, path: Path) -> None:
 
 def _told(cycle: Cycle) -> dict[str, Any]:
     content = dataclasses.asdict(cycle)
-    for name in ("key", "times", "process"):
+    for name in ("key", "times", "process", "replaces"):
         del content[name]
+    # JSON has no NaN.
+    if cycle.value is not None and math.isnan(cycle.value):
+        content["value"] = None
     return content

@@ -140,15 +140,29 @@ class Scheduler:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(str(folder), "schedule"):
             for start in self._starts():
-                self._say_next(start)
+                # A full disk, or a status that is broken, may be mended by tomorrow.
+                with self._failures_are_told():
+                    self._say_next(start)
                 # In pieces: a machine that sleeps does not count the time.
                 while not self._stopping.is_set() and self._clock() < start:
                     left = (start - self._clock()).total_seconds()
                     self._stopping.wait(min(left, _LONGEST_WAIT_SECONDS))
                 if not self._stopping.is_set():
-                    self.cycle()
+                    with self._failures_are_told():
+                        self.cycle()
             (folder / _STATE).unlink(missing_ok=True)
             self._log(event="scheduler stopped")
+
+    @contextlib.contextmanager
+    def _failures_are_told(self) -> Iterator[None]:
+        """Reports what keeps the scheduler itself from its work, which goes on."""
+        try:
+            yield
+        except (OSError, UserError) as error:
+            now = self._clock().isoformat(timespec="seconds")
+            text = f"the scheduler: {error}"
+            failed = Cycle(now, status.FAILED, ended=now, message=text)
+            reporting.report(self._channels, failed)
 
     def _starts(self) -> Iterator[datetime.datetime]:
         cycles = status.read(self._output).cycles
@@ -175,14 +189,27 @@ class Scheduler:
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda code: code == TEMPORARY_FAILURE),
             stop=tenacity.stop_after_attempt(schedule.retries + 1)
-            | tenacity.stop_when_event_set(self._stopping),
+            | tenacity.stop_when_event_set(self._stopping)
+            | tenacity.stop_before_delay(limit),
             wait=tenacity.wait_exponential(multiplier=schedule.backoff_seconds),
             sleep=tenacity.sleep_using_event(self._stopping),
             before_sleep=self._log_retry,
             retry_error_callback=_last_code,
         )
+        before = status.read(self._output).cycles
         code: int = tries(self._try, self._clock() + limit)
+        is_stopped = self._stopping.is_set()
+        if code == TEMPORARY_FAILURE and not is_stopped:
+            self._tell_of_silence(before)
         return code
+
+    def _tell_of_silence(self, before: Sequence[Cycle]) -> None:
+        """Reports that no try could begin, and no other process has got anywhere."""
+        if status.read(self._output).cycles == before:
+            now = self._clock().isoformat(timespec="seconds")
+            text = "no try could begin: another process holds the output folder"
+            failed = Cycle(now, status.FAILED, ended=now, message=text)
+            reporting.report(self._channels, failed)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         assert state.next_action is not None
@@ -281,4 +308,6 @@ def schedule_line(output: Path) -> str:
     if not path.exists() or not is_locked(str(path.parent)):
         return ""
     told = json.loads(path.read_text(encoding="utf-8"))
+    if datetime.datetime.fromisoformat(told["next_run"]) <= utc_now():
+        return f"schedule: {told['cron']}, a cycle is at work"
     return f"schedule: {told['cron']}, next run {status.short(told['next_run'])} UTC"

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +31,8 @@ KILLED = "killed"
 RUNNING = "running"
 
 DONE = (PUSHED, UNCHANGED, REFUSED, SKIPPED)
+# It may have pushed a model by then.
+CUT_SHORT = (FAILED, INTERRUPTED, KILLED)
 _KEPT = 100
 
 
@@ -46,12 +47,13 @@ class Cycle:
       span: the newest span that was read, or the empty text where there are none.
       key: tells data and configuration from others: what has been done is not done
         again.
-      version: that was pushed; None if none was.
+      version: that was pushed, or is the same model; None if there is none.
       metric: of the gate, e.g. ``hr_10_test``.
       value: of the metric.
       message: why, where it is not pushed.
       times: how often in a row there was nothing new.
       process: its id.
+      replaces: the version that was current when it began to run.
     """
 
     started: str
@@ -65,6 +67,7 @@ class Cycle:
     message: str = ""
     times: int = 1
     process: int = 0
+    replaces: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,17 +116,18 @@ def read(output: Path) -> Status:
 
 
 def write(output: Path, status: Status) -> None:
-    """Replaces the status, at once; of its cycles the newest 100 stay."""
+    """Replaces the status, at once; of its cycles the newest 100 stay.
+
+    The caller holds the pipeline's lock.
+    """
     kept = dataclasses.replace(status, cycles=status.cycles[-_KEPT:])
     text = json.dumps(dataclasses.asdict(kept), indent=2) + "\n"
-    with tempfile.NamedTemporaryFile(
-        "w", dir=output, prefix=f".{STATUS_FILE}-", delete=False, encoding="utf-8"
-    ) as file:
+    partial = output / f".{STATUS_FILE}"
+    with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, output / STATUS_FILE)
+    partial.replace(output / STATUS_FILE)
 
 
 def seconds(moment: str) -> float:
@@ -204,6 +208,16 @@ def bury(
             return None
         end(output, ended)
     return ended
+
+
+def settle(output: Path, cycle: Cycle) -> None:
+    """Replaces the last but one cycle, of which more is known now."""
+    status = read(output)
+    *before, known, last = status.cycles
+    totals = _counted(status.totals, cycle.outcome)
+    totals[known.outcome] -= 1
+    cycles = (*before, cycle, last)
+    write(output, dataclasses.replace(status, cycles=cycles, totals=totals))
 
 
 def _counted(totals: Mapping[str, int], outcome: str) -> dict[str, int]:

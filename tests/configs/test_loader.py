@@ -394,6 +394,47 @@ def test_leaving_out_the_context_needs_its_items(
     assert "context_movie_id" in message
 
 
+@pytest.mark.parametrize(
+    ("guard", "parts"),
+    [
+        ("measure: 'rows' upper_bound: 1", (".measure", "'rows'", "row_count_ratio")),
+        ("measure: 'drift_' upper_bound: 1", (".measure", "'drift_'")),
+        ("measure: 'rejected_rows'", ("a lower_bound or an upper_bound",)),
+        (
+            "measure: 'rejected_rows' lower_bound: 0.5 upper_bound: 0.1",
+            (".lower_bound", "0.5", "at most its upper_bound, 0.1"),
+        ),
+        ("measure: 'rejected_rows' upper_bound: nan", (".upper_bound", "nan")),
+        ("measure: 'rejected_rows' lower_bound: -1", (".lower_bound", "-1")),
+    ],
+)
+def test_guards_are_checked(
+    config: pb.RecommenderConfig, guard: str, parts: tuple[str, ...]
+) -> None:
+    message = refused(config, "retrain.guard_spans=7", f"retrain.guards={{{guard}}}")
+    assert message.startswith("retrain.guards.0")
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    "measure", ["row_count_ratio", "unknown_items", "drift_movie_id", "skew_movie_id"]
+)
+def test_a_guard_that_would_have_nothing_to_compare_with_is_refused(
+    config: pb.RecommenderConfig, measure: str
+) -> None:
+    """It would always hold."""
+    guard = f"retrain.guards={{measure: '{measure}' upper_bound: 0.5}}"
+    message = refused(config, guard)
+    assert message.startswith("retrain.guard_spans: 0 is not allowed")
+    assert measure in message
+    for enough in ("data.span_window=2", "retrain.guard_spans=1"):
+        config = loader.parse_config(FULL)
+        loader.apply_override(config, guard)
+        loader.apply_override(config, enough)
+        loader.validate_config(config)
+
+
 def test_a_feature_may_stand_once(config: pb.RecommenderConfig) -> None:
     group = config.input.activity_feature_groups.add()
     group.CopyFrom(config.input.activity_feature_groups[0])

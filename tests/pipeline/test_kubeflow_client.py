@@ -242,6 +242,18 @@ def test_schedule(kubeflow: Kubeflow, package: Path) -> None:
     }
 
 
+def test_a_date_is_no_span_where_data_comes_in_one_piece(
+    kubeflow: Kubeflow, package: Path
+) -> None:
+    spec = yaml.safe_load(package.read_text())
+    del spec["root"]["inputDefinitions"]["parameters"]["span"]
+    package.write_text(yaml.safe_dump(spec))
+    options = ("--package", package, "--name", "nightly", "--cron", "0 3 * * *")
+    done(call(kubeflow, "schedule", *options))
+    [run] = kubeflow.kept["recurringruns"].values()
+    assert run["runtime_config"].get("parameters", {}) == {}
+
+
 def test_schedule_replaces_and_leaves_others(kubeflow: Kubeflow, package: Path) -> None:
     options = ("--package", package, "--cron", "0 3 * * *")
     for name in ("nightly", "other", "nightly"):

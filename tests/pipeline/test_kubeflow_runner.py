@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from tests.checkout import ROOT
 
 CONFIG = ROOT / "configs" / "movielens_100k.pbtxt"
+SPANS = ("--set", "data.span_folder={YYYY}-{MM}-{DD}")
 NODE_ID = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 
 
@@ -40,7 +41,7 @@ def compiled(path: Path, *arguments: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return compiled(tmp_path_factory.mktemp("kubeflow") / "pipeline.yaml")
+    return compiled(tmp_path_factory.mktemp("kubeflow") / "pipeline.yaml", *SPANS)
 
 
 def test_the_bare_pipeline_of_schema_2_1(spec: dict[str, Any]) -> None:
@@ -85,9 +86,9 @@ def test_kubeflows_own_loader_takes_it(spec: dict[str, Any], tmp_path: Path) -> 
 
 
 def test_the_same_again(spec: dict[str, Any], tmp_path: Path) -> None:
-    assert compiled(tmp_path / "again.yaml") == spec
+    assert compiled(tmp_path / "again.yaml", *SPANS) == spec
     first, second = tmp_path / "again.yaml", tmp_path / "once_more.yaml"
-    compiled(second)
+    compiled(second, *SPANS)
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -163,6 +164,17 @@ def test_parameters_once_each_with_type_and_default(spec: dict[str, Any]) -> Non
         "push_destination": {"CurrentModel", "TFLitePusher"},
         "num_epochs": {"Trainer"},
         "steps_per_epoch": {"Trainer"},
+    }
+
+
+def test_there_is_no_span_to_choose_where_data_comes_in_one_piece(
+    tmp_path: Path,
+) -> None:
+    """A date would be refused, when the run has begun."""
+    spec = compiled(tmp_path / "pipeline.yaml")
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    assert set(declared) == {
+        *("data", "push_destination", "num_epochs", "steps_per_epoch")
     }
 
 

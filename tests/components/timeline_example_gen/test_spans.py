@@ -127,19 +127,21 @@ def test_the_window_is_the_span_and_those_before_it(
     ("there", "size", "expected"),
     [
         ([1, 2, 3], 2, (2, 3)),
-        ([1, 3], 3, (3,)),
-        ([1, 3, 4], 9, (3, 4)),
+        ([1, 3], 3, (1, 3)),
+        ([1, 3, 4], 9, (1, 3, 4)),
+        ([1, 3, 5, 9], 3, (3, 5, 9)),
+        ([1, 3], 1, (3,)),
         ([3], 9, (3,)),
     ],
 )
-def test_a_window_that_need_not_be_whole_begins_after_the_gap(
+def test_a_window_that_need_not_be_whole_is_of_those_that_there_are(
     there: list[int], size: int, expected: tuple[int, ...]
 ) -> None:
     names = [f"{number}/log.csv" for number in there]
     patterns = [pattern("{SPAN}/log.csv")]
     assert spans.select(patterns, names, "latest", size, False).spans == expected
-    with pytest.raises(UserError, match="span 9 does not exist"):
-        spans.select(patterns, names, "9", size, False)
+    with pytest.raises(UserError, match="span 99 does not exist"):
+        spans.select(patterns, names, "99", size, False)
 
 
 @pytest.mark.parametrize(

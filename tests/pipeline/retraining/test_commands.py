@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import http.client
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import tensorflow as tf
 from click.testing import CliRunner, Result
 
@@ -18,13 +21,15 @@ from components.lock import LockedError, locked
 from configs.errors import UserError
 from pipeline import local_runner
 from pipeline.cli import main
-from pipeline.retraining import cycle, reporting, scheduler, status
+from pipeline.retraining import cycle, housekeeping, reporting, scheduler, status
 from pipeline.retraining.cycle import is_passing
 from pipeline.retraining.status import Cycle
 from tests.checkout import ROOT
+from tests.components.tflite_pusher.conftest import bundle
 
 CONFIG = ROOT / "configs" / "sample.pbtxt"
 SAMPLE = ROOT / "data" / "sample"
+GATES = {"tflite": [{"metric": "hr_10_test", "slice": "", "value": 0.25}]}
 
 
 def call(output: Path, *arguments: str, command: str = "retrain") -> Result:
@@ -161,6 +166,110 @@ def test_what_has_been_done_is_not_done_again(
         assert "AssertionError" in repr(call(tmp_path, *change).exception)
 
 
+@pytest.mark.parametrize("how", ["it is stopped", "it is killed", "it fails"])
+@pytest.mark.parametrize("before", [None, 1])
+def test_what_was_pushed_before_a_cycle_was_cut_short_is_not_trained_again(
+    how: str, before: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = tmp_path / "push"
+
+    def push_version(version: int) -> None:
+        bundle(push / "versions" / str(version) / "bundle", gates=GATES)
+        (push / "CURRENT").write_text(f"{version}\n")
+
+    def run(*_: object, **__: object) -> None:
+        push_version((before or 0) + 1)
+        raise SystemExit(143) if how == "it is stopped" else ValueError("a bug")
+
+    if before:
+        push_version(before)
+    monkeypatch.setattr(local_runner, "check", lambda *_: None)
+    monkeypatch.setattr(local_runner, "run", run)
+    options = ("--set", "train.seed=2", "--push-destination", str(push))
+    if before:
+        # Another cycle has come to a result since the first version.
+        done = dataclasses.replace(ended(status.REFUSED), key="another")
+        status.write(tmp_path, status.Status((done,)))
+    assert call(tmp_path, *options).exit_code != 0
+    if how == "it is killed":
+        found = status.read(tmp_path)
+        last = dataclasses.replace(found.cycles[-1], outcome="running", ended="")
+        cycles = (*found.cycles[:-1], last)
+        status.write(tmp_path, status.Status(cycles))
+
+    assert "Nothing new" in call(tmp_path, *options, "--dry-run").output
+    again = call(tmp_path, *options)
+    assert again.exit_code == 0, again.output
+    assert "Nothing new" in again.output
+    *_, pushed, last = status.read(tmp_path).cycles
+    assert (pushed.outcome, pushed.version) == ("pushed", (before or 0) + 1)
+    assert (pushed.metric, pushed.value) == ("hr_10_test", 0.25)
+    assert last.outcome == "nothing new"
+    totals = {name: n for name, n in status.read(tmp_path).totals.items() if n}
+    assert totals == {"pushed": 1, "nothing new": 1}
+
+
+def test_the_model_of_a_cycle_that_failed_before_it_pushed_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = tmp_path / "push"
+    bundle(push / "versions" / "1" / "bundle", gates=GATES)
+    (push / "CURRENT").write_text("1\n")
+    monkeypatch.setattr(local_runner, "check", lambda *_: None)
+    for _ in range(2):
+        monkeypatch.setattr(local_runner, "run", raising(UserError("no")))
+        failed = call(tmp_path, "--from-scratch", "--push-destination", str(push))
+        assert failed.exit_code == 1, failed.output
+    assert [c.outcome for c in status.read(tmp_path).cycles] == ["failed", "failed"]
+
+
+def test_a_destination_that_was_removed_is_filled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the last cycle came to."""
+    monkeypatch.setattr(local_runner, "run", raising(AssertionError("it ran")))
+    call(tmp_path)
+    [failed] = status.read(tmp_path).cycles
+    pushed = dataclasses.replace(failed, outcome=status.PUSHED, version=1)
+    refused = dataclasses.replace(failed, outcome=status.REFUSED)
+    status.write(tmp_path, status.Status((refused,)))
+    assert "Nothing new" in call(tmp_path, "--dry-run").output
+    status.write(tmp_path, status.Status((pushed, refused)))
+    assert "Training begins from scratch" in call(tmp_path, "--dry-run").output
+
+
+def test_a_full_disk_can_free_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruned = []
+    monkeypatch.setattr(housekeeping, "prune", lambda *_: pruned.append(1) or [])
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(status, "write", raising(full))
+    assert call(tmp_path).exit_code == 1
+    assert pruned == [1]
+
+
+def test_a_signal_is_heard_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imports take half a minute."""
+    from configs import loader
+
+    heard: list[object] = []
+
+    def load_config(*_: object) -> None:
+        heard.append(signal.getsignal(signal.SIGTERM))
+        raise UserError("enough")
+
+    monkeypatch.setattr(loader, "load_config", load_config)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        call(tmp_path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard != [signal.SIG_DFL]
+
+
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     output = tmp_path / "output"
     done = call(output, "--dry-run")
@@ -240,11 +349,28 @@ def test_status(tmp_path: Path) -> None:
 
 
 def test_what_may_pass() -> None:
-    assert is_passing(LockedError("busy"))
+    for passing in (
+        LockedError("busy"),
+        TimeoutError("timed out"),
+        http.client.RemoteDisconnected("closed"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+        requests.ConnectionError(),
+        requests.ReadTimeout(),
+    ):
+        assert is_passing(passing)
     try:
         raise UserError("cannot be written") from OSError(errno.ETIMEDOUT, "timed out")
     except UserError as error:
         assert is_passing(error)
+    try:
+        try:
+            raise OSError(errno.EIO, "broken")
+        except OSError:
+            # Whose cause was judged to be none.
+            raise UserError("bad input") from None
+    except UserError as error:
+        assert not is_passing(error)
     assert not is_passing(UserError("bad input"))
+    assert not is_passing(socket.gaierror(socket.EAI_NONAME, "Name not known"))
     assert not is_passing(OSError(errno.EACCES, "denied"))
     assert not is_passing(None)

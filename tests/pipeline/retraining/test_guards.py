@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +192,12 @@ def test_a_day_that_is_missing_before_is_not_needed(tmp_path: Path) -> None:
     for index in (0, 2, 3):
         write_day(sample, tmp_path, index, ratings[index])
     ratio, *_ = judge(config(), str(tmp_path))
-    assert ratio.value == pytest.approx(len(ratings[3].user) / len(ratings[2].user))
+    before = len(ratings[0].user) + len(ratings[2].user)
+    assert ratio.value == pytest.approx(len(ratings[3].user) * 2 / before)
+    # Nor is the one just before it.
+    shutil.rmtree(day_folder(tmp_path, 2))
+    ratio, *_ = judge(config(), str(tmp_path))
+    assert ratio.value == pytest.approx(len(ratings[3].user) / len(ratings[0].user))
 
 
 def test_data_without_spans_is_refused() -> None:

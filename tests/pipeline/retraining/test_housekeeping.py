@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.paths import ARTIFACTS, METADATA
+from pipeline.retraining import housekeeping
 from pipeline.retraining.housekeeping import prune
 
 DAY = 86_400_000
-NODES = ("Gen", "Trainer")
+PUSHER = "TFLitePusher"
+NODES = ("Gen", PUSHER)
 
 
 class Pipeline:
@@ -44,7 +48,6 @@ class Pipeline:
             for kind in ("pipeline", "pipeline_run", "node", "execution_cache")
         }
         artifact_type = store.put_artifact_type(mlmd.ArtifactType(name="Examples"))
-        execution_type = store.put_execution_type(mlmd.ExecutionType(name="Gen"))
         result: dict[str, int] = {}
         for node in NODES:
             contexts = [
@@ -55,6 +58,9 @@ class Pipeline:
             key = self.last[node][0] if node in cached else f"{node} {name}"
             contexts.append(context(store, types, "execution_cache", key))
             failed = node == ends_at
+            execution_type = store.put_execution_type(
+                mlmd.ExecutionType(name=f"components.{node}")
+            )
             execution = mlmd.Execution(
                 type_id=execution_type,
                 last_known_state=mlmd.Execution.CACHED
@@ -168,7 +174,10 @@ def test_what_the_last_run_was_served_from_the_cache_stays(pipeline: Pipeline) -
     last = pipeline.run("third", cached=("Gen",))
     pipeline.age(1)
     prune(pipeline.output, keep_runs=1, keep_days=0)
-    assert pipeline.folders() == {("Gen", first["Gen"]), ("Trainer", last["Trainer"])}
+    assert pipeline.folders() == {
+        ("Gen", first["Gen"]),
+        (PUSHER, last[PUSHER]),
+    }
     store = pipeline.store
     kept = {execution.id for execution in store.get_executions()}
     assert kept == {first["Gen"], *last.values()}
@@ -179,19 +188,52 @@ def test_what_the_last_run_was_served_from_the_cache_stays(pipeline: Pipeline) -
     [artifact] = store.get_artifacts_by_context(cache.id)
     assert Path(artifact.uri, "data").exists()
     assert (
-        store.get_context_by_type_and_name("execution_cache", "Trainer first") is None
+        store.get_context_by_type_and_name("execution_cache", f"{PUSHER} first") is None
     )
 
 
 def test_the_last_run_that_went_through_stays(pipeline: Pipeline) -> None:
     whole = pipeline.run("whole")
     for number in range(5):
-        pipeline.run(f"failed {number}", ends_at="Trainer")
-    killed = pipeline.run("killed", ends_at="Trainer", state=mlmd.Execution.RUNNING)
+        pipeline.run(f"failed {number}", ends_at=PUSHER)
+    killed = pipeline.run("killed", ends_at=PUSHER, state=mlmd.Execution.RUNNING)
     pipeline.age(1)
     prune(pipeline.output, keep_runs=1, keep_days=0)
     assert pipeline.runs() == ["killed", "whole"]
     assert pipeline.folders() == {*whole.items(), *killed.items()}
+
+
+def test_a_run_that_was_killed_between_two_components_is_not_whole(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pipeline.run("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "NODES", NODES[:1])
+        killed = pipeline.run("killed")
+    pipeline.age(1)
+    prune(pipeline.output, keep_runs=1, keep_days=0)
+    assert pipeline.folders() == {*whole.items(), *killed.items()}
+
+
+def test_folders_go_though_the_database_cannot_be_made_smaller(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes as much room again, on a disk that may be full."""
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *others: Any) -> sqlite3.Cursor:
+            if sql == "VACUUM":
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *others)
+
+    pipeline.run("old")
+    newest = pipeline.run("new")
+    pipeline.age(1)
+    connect = functools.partial(sqlite3.connect, isolation_level=None, factory=Full)
+    monkeypatch.setattr(housekeeping, "_open", connect)
+    with pytest.raises(sqlite3.OperationalError):
+        prune(pipeline.output, keep_runs=1, keep_days=0)
+    assert pipeline.folders() == set(newest.items())
 
 
 def test_disk_use_stays_bounded(pipeline: Pipeline) -> None:
@@ -217,7 +259,10 @@ def test_what_a_killed_process_left_is_removed(pipeline: Pipeline) -> None:
     stray.mkdir()
     other = pipeline.output / ARTIFACTS / "Gen" / "out" / "notes"
     other.mkdir()
+    working = pipeline.output / ARTIFACTS / "Gen/.system/stateful_working_dir/run"
+    working.mkdir(parents=True)
     prune(pipeline.output, keep_runs=1, keep_days=9)
+    assert not working.exists()
     assert not stray.exists()
     assert other.exists()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.server
 import json
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from configs.errors import UserError
 from pipeline.retraining import reporting, status
 from pipeline.retraining.reporting import Channels
 from pipeline.retraining.status import Cycle
@@ -127,6 +130,39 @@ def test_a_webhook_that_is_not_there_is_logged(tmp_path: Path) -> None:
     assert [line["event"] for line in lines(tmp_path)] == ["cycle", "webhook failed"]
 
 
+def test_a_webhook_that_answers_for_ever_is_not_waited_for(
+    webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece of its answer comes in time, and there is always one more."""
+    over = threading.Event()
+
+    def answer(self: Receiver) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+        while not over.wait(0.05):
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"X-More: 1\r\n")
+
+    monkeypatch.setattr(Receiver, "do_POST", answer)
+    monkeypatch.setattr(reporting, "_WEBHOOK_SECONDS", 0.5)
+    reporting.report(Channels("shop", tmp_path, webhook=webhook.url), REFUSED)
+    over.set()
+    assert lines(tmp_path)[-1]["message"] == "127.0.0.1: no answer in 0.5 s"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "alarm", "http://[::1", "ftp://alarm.example/", "https:///path"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="--webhook: is no address"):
+        reporting.check_webhook(url)
+
+
+def test_a_metric_that_is_no_number_is_told(webhook: Webhook, tmp_path: Path) -> None:
+    cycle = dataclasses.replace(REFUSED, value=math.nan)
+    reporting.report(Channels("shop", tmp_path, webhook=webhook.url), cycle)
+    assert [event["value"] for event in webhook.received] == [None]
+
+
 def test_the_log_does_not_grow_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +202,16 @@ def test_metrics(tmp_path: Path) -> None:
         ("pocketrec_pushed_version",): 4,
         ("pocketrec_pushed_metric", "hr_10_test"): 0.25,
     }
+
+
+def test_a_killed_cycle_is_a_failure_in_the_metrics(tmp_path: Path) -> None:
+    killed = dataclasses.replace(REFUSED, outcome=status.KILLED, ended="")
+    found = status.Status((PUSHED, killed), {"pushed": 1, "killed": 1})
+    reporting.write_metrics("shop", found, tmp_path / "a.prom")
+    told = metrics(tmp_path / "a.prom")
+    assert told[("pocketrec_last_cycle_failed",)] == 1
+    began = status.seconds(killed.started)
+    assert told[("pocketrec_last_cycle_timestamp_seconds",)] == began
 
 
 def test_metrics_before_the_first_cycle(tmp_path: Path) -> None:

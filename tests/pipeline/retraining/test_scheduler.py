@@ -258,6 +258,38 @@ def test_another_cycle_at_work_is_waited_for(tmp_path: Path) -> None:
     with locked(str(tmp_path), "output"):
         assert runner.cycle() == 75
     assert events(tmp_path).count("again") == 2
+    # Nothing has come of it for so long that somebody has to know.
+    last = json.loads((tmp_path / LOG_FILE).read_text().splitlines()[-1])
+    assert last["outcome"] == "failed"
+    assert last["message"].startswith("no try could begin: another process holds")
+
+
+def test_there_is_no_try_after_the_time_limit(tmp_path: Path) -> None:
+    knobs = {"time_limit_seconds": 30, "backoff_seconds": 60}
+    assert make(tmp_path, "sys.exit(75)", **knobs).cycle() == 75
+    assert events(tmp_path) == ["started", "ended"]
+
+
+@pytest.mark.parametrize("what", ["start a process", "read the status"])
+def test_what_fails_about_the_schedule_itself_is_told_and_does_not_end_it(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_cycle(tmp_path, days_ago=3)
+    runner = make(tmp_path, "sys.exit(0)")
+    if what == "start a process":
+        runner._command = [str(tmp_path / "no-such-program")]
+    else:
+        starts = runner._starts()
+        start = next(starts)
+        later = start + datetime.timedelta(days=1)
+        monkeypatch.setattr(runner, "_starts", lambda: iter([start, later]))
+        (tmp_path / status.STATUS_FILE).write_text("rubbish")
+    with Running(runner, tmp_path) as running:
+        running.wait_for(lambda: events(tmp_path)[-2:] == ["cycle", "waiting"])
+    told = [json.loads(t) for t in (tmp_path / LOG_FILE).read_text().splitlines()]
+    [failed] = [event for event in told if event["event"] == "cycle"]
+    assert failed["outcome"] == "failed"
+    assert failed["message"].startswith("the scheduler: ")
 
 
 @pytest.mark.parametrize("code", [1, 2, 127])
@@ -331,10 +363,14 @@ def test_two_schedulers(tmp_path: Path) -> None:
 def test_a_scheduler_that_was_killed_is_not_said_to_wait(tmp_path: Path) -> None:
     folder = tmp_path / scheduler.FOLDER
     folder.mkdir()
-    (folder / "next.json").write_text('{"cron": "c", "next_run": "2024-03-01T03:00"}')
+    told = {"cron": "c", "next_run": "2024-03-01T03:00:00+00:00"}
+    (folder / "next.json").write_text(json.dumps(told))
     assert scheduler.schedule_line(tmp_path) == ""
     with locked(str(folder), "schedule"):
-        expected = "schedule: c, next run 2024-03-01 03:00 UTC"
+        assert scheduler.schedule_line(tmp_path) == "schedule: c, a cycle is at work"
+        told["next_run"] = "2100-03-01T03:00:00+00:00"
+        (folder / "next.json").write_text(json.dumps(told))
+        expected = "schedule: c, next run 2100-03-01 03:00 UTC"
         assert scheduler.schedule_line(tmp_path) == expected
 
 
