@@ -736,6 +736,12 @@ def _check_train(config: pb.RecommenderConfig) -> None:
         expected = "0: BINARY_CROSS_ENTROPY has no softmax"
         raise _error("train.label_smoothing", train.label_smoothing, expected)
     if train.targets == pb.EVERY_POSITION:
+        if config.data.split == pb.RANDOM:
+            expected = (
+                "LABEL, with data.split RANDOM: steps of train's contexts are labels "
+                "of eval and test"
+            )
+            raise _error("train.targets", "EVERY_POSITION", expected)
         _check_steps(config, "targets", "EVERY_POSITION", "LABEL")
     if train.shuffle_ties:
         _check_steps(config, "shuffle_ties", "true", "false")

@@ -43,6 +43,7 @@ def configured(*overrides: str) -> pb.RecommenderConfig:
     "overrides",
     [
         ("train.targets=EVERY_POSITION",),
+        ("train.targets=EVERY_POSITION", "data.split=USER_HASH"),
         ("train.shuffle_ties=true",),
         ("train.leave_out_seen=true", "model.seen=CONTEXT"),
         # Nothing is left out then, here as there.
@@ -94,6 +95,10 @@ def test_what_is_let_through(overrides: tuple[str, ...]) -> None:
         (
             ("train.targets=EVERY_POSITION", "input.activity_feature_groups.0="),
             ("train.targets", "EVERY_POSITION", "context_movie_id"),
+        ),
+        (
+            ("train.targets=EVERY_POSITION", "data.split=RANDOM"),
+            ("train.targets", "EVERY_POSITION", "LABEL, with data.split RANDOM"),
         ),
         (
             ("input.tie_item_embeddings=true", "input.label_feature.embedding_dim=4"),
