@@ -93,10 +93,12 @@ class TransformerEncoder(keras.layers.Layer):
             state = block(state, forbidden, training=training)
         state = self._norm(state)
         if every_step:
-            # A padded step has what the last one before it has.
+            # A padded step has what the last one before it has: zeros before the first,
+            # for what may attend to no step attends to all of them.
             place = tf.range(length, dtype=tf.float32)[tf.newaxis] * mask
             newest = running_maximum(place[..., tf.newaxis])[..., 0]
-            return tf.gather(state, tf.cast(newest, tf.int32), batch_dims=1)
+            state = tf.gather(state, tf.cast(newest, tf.int32), batch_dims=1)
+            return state * running_maximum(mask[..., tf.newaxis])
         newest = mask * tf.cast(_steps_after(mask) < 0.5, tf.float32)
         return tf.reduce_sum(state * newest[..., tf.newaxis], axis=1)
 

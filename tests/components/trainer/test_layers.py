@@ -331,21 +331,25 @@ def test_every_step_is_the_encoding_of_what_came_up_to_it(
     kind: int, sizes: pb.ModelConfig
 ) -> None:
     """In training nothing of a target's own future may be seen."""
-    values = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
-    mask = np.ones((2, 9), np.float32)
+    values = np.random.default_rng(0).normal(size=(5, 9, 4)).astype(np.float32)
+    mask = np.ones((5, 9), np.float32)
     mask[1, 6:] = 0
-    # A step without any id, in the middle.
+    # Steps without any id: in the middle, at the beginning, and no others.
     mask[0, 4] = 0
+    mask[2, 0] = 0
+    mask[3, [0, 1, 3]] = 0
+    mask[4] = 0
     values *= mask[..., np.newaxis]
     encode = make_encoder(kind, 4, sizes, "encoder")
     encode(values, mask)
     randomized(encode, values)
     every = encode(values, mask, every_step=True)
-    assert every.shape == (2, 9, encoding_width(kind, 4, sizes))
-    for row, step in [(0, 0), (0, 3), (0, 4), (0, 5), (0, 8), (1, 4), (1, 5)]:
+    assert every.shape == (5, 9, encoding_width(kind, 4, sizes))
+    for step in range(9):
         until = mask * (np.arange(9) <= step)
-        expected = encode(values, until.astype(np.float32))[row]
-        np.testing.assert_allclose(every[row, step], expected, atol=1e-5)
+        expected = encode(values, until.astype(np.float32))
+        np.testing.assert_allclose(every[:, step], expected, atol=1e-5)
+    np.testing.assert_array_equal(every[3, :2], np.zeros((2, every.shape[2])))
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
