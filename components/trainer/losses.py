@@ -62,20 +62,28 @@ def batch_softmax(
         among the others count nothing.
       log_frequencies: float32 [rows], of each item among the labels.
       excluded: bool [batch, n], items that are no negatives.
-      label_smoothing: see `global_softmax`.
+      label_smoothing: see `global_softmax`. The mean over all items is estimated from
+        the label and the others of the batch, each of these weighted by the ratio of
+        how often it is there to how often that was to be expected (self-normalized
+        importance weights); items that are never a label are not in it.
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.
     """
     own = labels[:, tf.newaxis] == items[tf.newaxis]  # [batch, n]
     times = tf.reduce_sum(tf.cast(own, scores.dtype), axis=0, keepdims=True)
+    frequencies = tf.gather(log_frequencies, items)[tf.newaxis]
     scores += tf.where(own, tf.zeros_like(scores), tf.math.log(times))
-    scores -= tf.gather(log_frequencies, items)[tf.newaxis]
+    scores -= frequencies
+    # The label is in its own softmax whatever its frequency.
+    expected = tf.math.log(tf.cast(tf.size(labels), scores.dtype)) + frequencies
+    stands_for = tf.where(own, tf.zeros_like(scores), tf.math.log(times) - expected)
     kept = tf.gather(candidates, items)[tf.newaxis]
     if excluded is not None:
         kept = tf.logical_and(kept, tf.logical_not(excluded))
     place = tf.argmax(own, axis=1)
-    losses = softmax_losses(scores, place, tf.logical_or(kept, own), label_smoothing)
+    kept = tf.logical_or(kept, own)
+    losses = softmax_losses(scores, place, kept, label_smoothing, stands_for)
     return mean_of(losses, tf.gather(candidates, labels))
 
 
@@ -101,7 +109,9 @@ def sampled_softmax(
       hits: bool [batch, n], sampled items that are no negatives: the label itself (an
         accidental hit) and what else is left out.
       counts: bool [batch], which labels count.
-      label_smoothing: see `global_softmax`.
+      label_smoothing: see `global_softmax`. The mean over all items is estimated from
+        the label and the sampled ones, each of these weighted by the inverse of how
+        often the sampler draws it (self-normalized importance weights).
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.
@@ -109,11 +119,14 @@ def sampled_softmax(
     own -= own_log_frequencies
     others -= log_frequencies[tf.newaxis]
     scores = tf.concat([own[:, tf.newaxis], others], axis=1)
+    # The label is in its own softmax whatever the sampler draws.
+    stands_for = tf.concat([[0.0], -log_frequencies], axis=0)[tf.newaxis]
     kept = tf.concat(
         [tf.ones_like(hits[:, :1]), tf.logical_not(hits)], axis=1
     )  # [batch, 1 + n]
     first = tf.zeros_like(own, tf.int32)
-    return mean_of(softmax_losses(scores, first, kept, label_smoothing), counts)
+    losses = softmax_losses(scores, first, kept, label_smoothing, stands_for)
+    return mean_of(losses, counts)
 
 
 def binary_cross_entropy(
@@ -137,7 +150,11 @@ def binary_cross_entropy(
 
 
 def softmax_losses(
-    scores: tf.Tensor, places: tf.Tensor, kept: tf.Tensor, label_smoothing: float
+    scores: tf.Tensor,
+    places: tf.Tensor,
+    kept: tf.Tensor,
+    label_smoothing: float,
+    stands_for: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Cross-entropy of each row's softmax over the columns that are kept.
 
@@ -145,7 +162,10 @@ def softmax_losses(
       scores: float32 [batch, n].
       places: int32 or int64 [batch], the label's column, which is kept.
       kept: bool [batch, n] or [1, n].
-      label_smoothing: see `global_softmax`.
+      label_smoothing: share of the target that goes to the columns that are kept, to
+        each as much as it stands for.
+      stands_for: float32 [batch, n] or [1, n], the logarithm of the number of items
+        that each column stands for; None: one each.
 
     Returns:
       float32 [batch], in nats.
@@ -154,9 +174,10 @@ def softmax_losses(
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(places, masked)
     if not label_smoothing:
         return losses
-    weights = tf.cast(kept, scores.dtype)
-    number = tf.reduce_sum(weights, axis=1)
-    mean = tf.reduce_sum(tf.where(kept, scores, 0.0), axis=1) / number
+    if stands_for is None:
+        stands_for = tf.zeros_like(scores)
+    shares = tf.nn.softmax(tf.where(kept, stands_for, tf.constant(_MASKED)))
+    mean = tf.reduce_sum(shares * tf.where(kept, scores, 0.0), axis=1)
     even = tf.reduce_logsumexp(masked, axis=1) - mean
     return (1.0 - label_smoothing) * losses + label_smoothing * even
 

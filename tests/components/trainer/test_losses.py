@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +78,92 @@ def test_label_smoothing_by_hand() -> None:
     loss = losses.global_softmax(scores, np.array([3]), REAL, excluded, 0.1)
     expected = -0.95 * math.log(2 / 7) - 0.05 * math.log(5 / 7)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_of_a_sample_by_hand() -> None:
+    """A sampled item stands for as many as it is rarely drawn, the label for itself."""
+    loss = losses.sampled_softmax(
+        own=np.log(np.array([2.0], np.float32)),
+        others=np.log(np.array([[3.0, 8.0, 5.0]], np.float32)),
+        own_log_frequencies=np.log(np.array([0.5], np.float32)),
+        log_frequencies=np.log(np.array([1.0, 1.0, 0.25], np.float32)),
+        hits=np.array([[False, True, False]]),
+        counts=np.array([True]),
+        label_smoothing=0.1,
+    )
+    shares = np.array([4.0, 3.0, 20.0]) / 27
+    target = 0.1 * np.array([1.0, 1.0, 4.0]) / 6 + np.array([0.9, 0.0, 0.0])
+    assert float(loss) == pytest.approx(-(target * np.log(shares)).sum(), rel=1e-5)
+
+
+def test_label_smoothing_of_a_batch_by_hand() -> None:
+    labels, items = np.array([2, 3, 2]), np.array([2, 3])
+    scores = np.log(np.array([[1.0, 3.0], [2.0, 4.0], [8.0, 1.0]], np.float32))
+    frequencies = np.log(np.array([1.0, 1.0, 0.5, 0.25, 1.0], np.float32))
+    loss = losses.batch_softmax(scores, labels, items, REAL, frequencies, None, 0.1)
+    # Of 3 labels 3 / 4 were to be item 3, which is 1 of them; item 2 is 2 for 3 / 2.
+    target = 0.1 * np.array([3, 4]) / 7 + np.array([0.9, 0.0])
+    shares = np.array([[2, 12], [16, 8], [16, 4]]) / np.array([[14], [24], [20]])
+    expected = -(target * np.log(shares)).sum(axis=1).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def gradient_of(loss: Callable[[tf.Tensor], tf.Tensor], scores: np.ndarray) -> Any:
+    scores = tf.constant(scores)
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        value = loss(scores)
+    return tape.gradient(value, scores).numpy()
+
+
+@pytest.mark.parametrize("kind", ["sample", "batch"])
+def test_label_smoothing_over_many_draws_is_about_that_of_the_full_softmax(
+    kind: str,
+) -> None:
+    """For items that are often drawn as for others."""
+    rng = np.random.default_rng(0)
+    label, every, smoothing = 45, np.ones(60, bool), 0.5
+    row = rng.normal(size=60).astype(np.float32)
+    shares = 1 / np.arange(1.0, 61.0)
+    shares /= shares.sum()
+    log_shares = np.log(shares).astype(np.float32)
+    log_counts = np.log(1 - (1 - shares) ** 20).astype(np.float32)
+    [expected] = gradient_of(
+        lambda rows: losses.global_softmax(rows, [label], every, None, smoothing),
+        row[np.newaxis],
+    )
+    found = np.zeros(60)
+    for _ in range(200):
+        others = rng.choice(60, 20, p=shares)
+        if kind == "batch":
+            labels = np.array([label, *others])
+            items = np.unique(labels)
+            gradient = labels.size * gradient_of(
+                lambda rows, labels=labels, items=items: losses.batch_softmax(
+                    rows, labels, items, every, log_shares, None, smoothing
+                ),
+                np.tile(row[items], (labels.size, 1)),
+            )
+        else:
+            others = np.unique(others)
+            items = np.array([label, *others])
+            gradient = gradient_of(
+                lambda rows, others=others: losses.sampled_softmax(
+                    rows[:, 0],
+                    rows[:, 1:],
+                    log_counts[[label]],
+                    log_counts[others],
+                    others[np.newaxis] == label,
+                    np.array([True]),
+                    smoothing,
+                ),
+                row[items][np.newaxis],
+            )
+        np.add.at(found, items, gradient[0] / 200)
+    # By how often they are drawn the first five would lose by it.
+    assert found[:5].sum() > 0
+    assert found[:5].sum() == pytest.approx(expected[:5].sum(), abs=0.02)
+    assert found[label] == pytest.approx(expected[label], rel=0.25)
 
 
 def test_batch_softmax_is_corrected_for_frequency() -> None:
