@@ -272,9 +272,24 @@ def _protocol(config: pb.RecommenderConfig) -> list[tuple[str, str]]:
     evaluated = int(config.train.num_eval_steps * config.train.batch_size)
     return [
         *found,
-        ("model.seen", pb.Seen.Name(config.model.seen)),
+        ("input.label_feature.vocab_size", str(config.input.label_feature.vocab_size)),
+        ("model.seen", _left_out(config)),
         ("train.num_eval_steps", f"{evaluated} examples" if evaluated else "all"),
     ]
+
+
+def _left_out(config: pb.RecommenderConfig) -> str:
+    """Which items are left out; those of a longer context are more."""
+    seen = str(pb.Seen.Name(config.model.seen))
+    if config.model.seen != pb.CONTEXT:
+        return seen
+    item = features.item_feature_name(config)
+    lengths = [
+        int(feature.feature_length)
+        for feature in features.context_features(config)
+        if feature.feature_name == item
+    ]
+    return f"{seen} of {min([features.max_context_length(config), *lengths])} steps"
 
 
 def _expect_distinct(path: str, values: Sequence[object]) -> None:

@@ -121,6 +121,16 @@ def test_a_grid_of_one_cell(tmp_path: Path) -> None:
     assert grid.learning_rates == ((cell.config.train.learning_rate,),)
 
 
+def test_contexts_of_one_length_leave_out_the_same(tmp_path: Path) -> None:
+    """However long the examples' are."""
+    text = (
+        'config: "base.pbtxt" set: "model.seen=CONTEXT" axes { name: "a" '
+        'values { set: "data.max_context_length=6" } '
+        'values { set: "data.max_context_length=9" } }'
+    )
+    assert len(load_grid(written(tmp_path, text)).cells) == 2
+
+
 AXIS = 'axes { name: "a" values { set: "train.batch_size=32" } }'
 WRONG = {
     "config": ('name: "x"', ["config: ''", "base configuration"]),
@@ -187,6 +197,18 @@ WRONG = {
         'config: "base.pbtxt" axes { name: "a" values { set: "model.seen=KEPT" } '
         'values { set: "model.seen=TIMELINE" } }',
         ["cell a TIMELINE: model.seen: 'TIMELINE'", "Expected KEPT"],
+    ),
+    "context left out": (
+        'config: "base.pbtxt" set: "model.seen=CONTEXT" axes { name: "a" '
+        f'values {{ set: "{GROUP}.features.0.feature_length=4" }} '
+        f'values {{ set: "{GROUP}.features.0.feature_length=6" }} }}',
+        ["cell a 6: model.seen: 'CONTEXT of 6 steps'", "Expected CONTEXT of 4 steps"],
+    ),
+    "candidates": (
+        'config: "base.pbtxt" axes { name: "a" values { label: "all" } values { '
+        f'label: "50" set: "{GROUP}.features.0.vocab_size=50" '
+        'set: "input.label_feature.vocab_size=50" } }',
+        ["cell a 50: input.label_feature.vocab_size: '50'", "Expected 0"],
     ),
     "labels": (
         'config: "base.pbtxt" axes { name: "a" values { set: "data.min_rating=1" } '
