@@ -437,9 +437,10 @@ def main(
 
     Each configuration's pipeline runs as `pocketrec run` runs it; the numbers are those
     of its gates on the test split, and the baselines are tested on the same examples,
-    with the same items left out (`--set model.seen=KEPT` for none). Each
-    configuration's mean over the seeds is set beside the strongest baseline, with a
-    95 % interval of the difference from a paired bootstrap over users.
+    with the same items left out (`--set model.seen=KEPT --set
+    train.leave_out_seen=false` for none). Each configuration's mean over the seeds is
+    set beside the strongest baseline, with a 95 % interval of the difference from a
+    paired bootstrap over users.
 
     \b
     Example:

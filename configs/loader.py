@@ -735,6 +735,9 @@ def _check_train(config: pb.RecommenderConfig) -> None:
     if train.label_smoothing and train.loss == pb.BINARY_CROSS_ENTROPY:
         expected = "0: BINARY_CROSS_ENTROPY has no softmax"
         raise _error("train.label_smoothing", train.label_smoothing, expected)
+    if train.leave_out_seen and config.model.seen == pb.KEPT:
+        expected = "false, with model.seen KEPT: nothing is left out"
+        raise _error("train.leave_out_seen", True, expected)
     if train.targets == pb.EVERY_POSITION:
         if config.data.split == pb.RANDOM:
             expected = (

@@ -45,6 +45,7 @@ def test_numbers_that_do_not_compare_are_refused(tmp_path: Path) -> None:
         accuracy.load_candidates([SAMPLE, SAMPLE], [], [])
     kept = tmp_path / "kept.pbtxt"
     text = SAMPLE.read_text().replace("seen: TIMELINE", "seen: KEPT")
+    text = text.replace("leave_out_seen: true", "leave_out_seen: false")
     kept.write_text(text.replace('name: "sample_id_based"', 'name: "kept"'))
     with pytest.raises(UserError, match=r"model\.seen.*timeline.*kept"):
         accuracy.load_candidates([SAMPLE, kept], [], [])
@@ -170,7 +171,7 @@ def test_a_run_beside_the_baselines(tmp_path: Path) -> None:
     arguments = ["--config", str(SAMPLE), "--data", str(tmp_path / "data")]
     arguments += ["--output", str(tmp_path / "runs"), "--set", "train.num_epochs=1"]
     arguments += ["--json", str(tmp_path / "result.json"), "--seed", "5"]
-    arguments += ["--set", "model.seen=KEPT"]
+    arguments += ["--set", "model.seen=KEPT", "--set", "train.leave_out_seen=false"]
     bound = "eval.bounds.0.lower_bound"
     done = CliRunner().invoke(accuracy.main, [*arguments, "--set", f"{bound}=0.001"])
     assert done.exit_code == 0, done.output

@@ -46,8 +46,7 @@ def configured(*overrides: str) -> pb.RecommenderConfig:
         ("train.targets=EVERY_POSITION", "data.split=USER_HASH"),
         ("train.shuffle_ties=true",),
         ("train.leave_out_seen=true", "model.seen=CONTEXT"),
-        # Nothing is left out then, here as there.
-        ("train.leave_out_seen=true", "model.seen=KEPT"),
+        ("train.leave_out_seen=true", "model.seen=TIMELINE"),
         ("train.weight_decay=0.1",),
         ("train.label_smoothing=0.1", "train.loss=SAMPLED_SOFTMAX"),
         ("input.tie_item_embeddings=true",),
@@ -95,6 +94,10 @@ def test_what_is_let_through(overrides: tuple[str, ...]) -> None:
         (
             ("train.targets=EVERY_POSITION", "input.activity_feature_groups.0="),
             ("train.targets", "EVERY_POSITION", "context_movie_id"),
+        ),
+        (
+            ("train.leave_out_seen=true", "model.seen=KEPT"),
+            ("train.leave_out_seen", "True", "false, with model.seen KEPT"),
         ),
         (
             ("train.targets=EVERY_POSITION", "data.split=RANDOM"),
