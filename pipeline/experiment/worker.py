@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from components.code_digest import code_digest
 from components.tflite_converter.convert import convert
@@ -54,6 +55,7 @@ class Worker:
                 "test": ["components.trainer", "components.tflite_converter"],
             }.items()
         }
+        self._tensorflow = f"tensorflow {tf.__version__}"
         self._fingerprints: dict[bytes, str] = {}
 
     def examples_key(self, config: pb.RecommenderConfig) -> str:
@@ -78,11 +80,13 @@ class Worker:
         for name in ("input", "data", "model", "train"):
             getattr(part, name).CopyFrom(getattr(config, name))
         part.eval.eval_top_k.extend(config.eval.eval_top_k)
-        return "\n".join([self._digests["training"], config_to_text(part)])
+        return "\n".join(
+            [self._digests["training"], self._tensorflow, config_to_text(part)]
+        )
 
     def test_key(self) -> str:
         """What a test depends on, beside the training."""
-        return self._digests["test"]
+        return "\n".join([self._digests["test"], self._tensorflow])
 
     def make_examples(self, config: pb.RecommenderConfig, output: Path) -> None:
         """Writes the splits and the report into a new folder."""

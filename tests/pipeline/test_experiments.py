@@ -441,6 +441,22 @@ def test_changed_code_is_trained(
     assert (work.count("transform"), work.count("train")) == (2, 16)
 
 
+def test_another_tensorflow_trains_and_tests_anew(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.experiment.worker import Worker
+
+    def keys() -> tuple[str, str]:
+        worker = Worker(tmp_path)
+        return worker.training_key(grid.cells[0].config), worker.test_key()
+
+    before = keys()
+    assert keys() == before
+    monkeypatch.setattr("tensorflow.__version__", "2.0.0")
+    for ours, theirs in zip(keys(), before, strict=True):
+        assert ours != theirs
+
+
 def test_a_run_that_was_stopped_goes_on(grid: Grid, tmp_path: Path) -> None:
     work = FakeWork(by_rate)
     work.fails_after = 5
