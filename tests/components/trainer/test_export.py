@@ -39,6 +39,7 @@ QUANTIZATIONS_OF = {
     "CONTEXT": QUANTIZATIONS[:1],
     "TIMELINE": QUANTIZATIONS,
     "deep": QUANTIZATIONS,
+    "full_rank": QUANTIZATIONS[:1],
 }
 # How far a score may be from the SavedModel's: scores are about 1 in size.
 TOLERANCE = {"FLOAT32": 1e-5, "FLOAT16": 2e-2, "DYNAMIC_RANGE": 0.1, "INT8": 0.15}
@@ -139,6 +140,13 @@ def deep_config(encoder: str) -> pb.RecommenderConfig:
     return config
 
 
+def full_rank_config(encoder: str) -> pb.RecommenderConfig:
+    """The same with cross layers, and those of the heads, of full rank."""
+    config = deep_config(encoder)
+    config.model.cross_rank = 0
+    return config
+
+
 def named_config() -> pb.RecommenderConfig:
     """Two inputs of one kind whose order by name is not that of the configuration."""
     config = pb.RecommenderConfig()
@@ -192,6 +200,9 @@ def devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Device]:
         for encoder in ENCODERS
     }
     configs |= {f"{encoder}-deep": deep_config(encoder) for encoder in ENCODERS}
+    configs |= {
+        f"{encoder}-full_rank": full_rank_config(encoder) for encoder in ENCODERS
+    }
     configs["named"] = named_config()
     result = {}
     jobs = []
@@ -406,7 +417,7 @@ def test_names_survive_and_tell_the_inputs_apart(devices: dict[str, Device]) -> 
     assert np.abs(device.tflite_answer(swapped)[1] - scores).max() > 1e-3
 
 
-@pytest.mark.parametrize("variant", [*SEEN, "deep"])
+@pytest.mark.parametrize("variant", [*SEEN, "deep", "full_rank"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_signature_and_operators(
     devices: dict[str, Device], encoder: str, variant: str
@@ -422,7 +433,7 @@ def test_signature_and_operators(
         "context_movie_genre": ((1, 8), np.int32),
         "user_age": ((1, 1), np.int32),
     }
-    if variant in ("TIMELINE", "deep"):
+    if variant not in ("KEPT", "CONTEXT"):
         expected["seen_movie_id"] = ((1, SEEN_LENGTH), np.int32)
     assert inputs == expected
     interpreter = Interpreter(device.tflite["FLOAT32"])

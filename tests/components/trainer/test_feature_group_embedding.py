@@ -117,7 +117,7 @@ def test_items_have_buckets_too() -> None:
     assert np.abs(vectors[1] - vectors[2]).max() > 1e-6
 
 
-@pytest.mark.parametrize("encoder", ["CNN", "GRU"])
+@pytest.mark.parametrize("encoder", pb.EncoderType.keys())
 def test_the_converted_model_agrees(encoder: str, tmp_path: Path) -> None:
     config = pb.RecommenderConfig()
     group = config.input.activity_feature_groups.add()

@@ -310,6 +310,19 @@ def test_encoder_shapes(kind: int, length: int) -> None:
     assert encoded.dtype == tf.float32
 
 
+def check_that_floats_are_cast(
+    layer: keras.layers.Layer, *arrays: np.ndarray, **knobs: bool
+) -> None:
+    """Whatever floats it gets, it counts in float32."""
+    arrays = tuple(array.astype(np.float16) for array in arrays)
+    expected = layer(*(array.astype(np.float32) for array in arrays), **knobs)
+    for dtype in (np.float16, np.float64):
+        found = layer(*(array.astype(dtype) for array in arrays), **knobs)
+        assert found.dtype == tf.float32
+        np.testing.assert_array_equal(found, expected)
+    assert {weight.dtype for weight in layer.weights} <= {"float32"}
+
+
 DEEP = pb.ModelConfig(
     bow_layer_dims=[6, 5],
     conv_num_filter_ratios=[2, 3],
@@ -350,6 +363,15 @@ def test_every_step_is_the_encoding_of_what_came_up_to_it(
         expected = encode(values, until.astype(np.float32))
         np.testing.assert_allclose(every[:, step], expected, atol=1e-5)
     np.testing.assert_array_equal(every[3, :2], np.zeros((2, every.shape[2])))
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_encoders_are_of_float32(kind: int, every_step: bool) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 5, 4))
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    encode = make_encoder(kind, 4, DEEP, "encoder")
+    check_that_floats_are_cast(encode, values, mask, every_step=every_step)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
@@ -503,6 +525,17 @@ def test_pair_head_is_zero_untrained_and_the_same_one_by_one() -> None:
     # It tells a context and an item apart.
     swapped = head(contexts[::-1], contexts)
     assert np.abs(head(contexts, contexts[::-1]) - swapped).max() > 1e-3
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_cross_layer_and_pair_head_are_of_float32(rank: int) -> None:
+    contexts, items = np.random.default_rng(0).normal(size=(2, 3, 4))
+    check_that_floats_are_cast(CrossLayer(4, rank), contexts, items)
+    head = PairHead(width=4, layer_dims=[8], rank=rank)
+    head(contexts, items)
+    for weight in head.weights:
+        weight.assign(np.random.default_rng(1).normal(size=weight.shape))
+    check_that_floats_are_cast(head, contexts, items)
 
 
 def test_projection_is_linear() -> None:
