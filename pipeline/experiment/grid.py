@@ -250,8 +250,6 @@ _INPUTS_ONLY = (
     "max_context_movie_genre_length",
     "max_feature_lengths",
     "derived_fields",
-    "build_vocabs",
-    "vocab_dir",
     "window_stride",
     "max_windows_per_user",
     "num_shards",
