@@ -58,7 +58,7 @@ def quantize(float_model: str, samples: str, output: str) -> None:
     # litert_quantizer uses it without importing it.
     import numpy.typing
     from litert_quantizer import calibrator, qtyping, quantizer, recipe_manager
-    from litert_quantizer.utils import qsv_utils
+    from litert_quantizer.utils import qsv_utils, tfl_interpreter_utils
 
     recipe = recipe_manager.RecipeManager()
     for name in _IN_8_BITS:
@@ -74,11 +74,14 @@ def quantize(float_model: str, samples: str, output: str) -> None:
         {name: values[i : i + 1] for name, values in inputs.items()}
         for i in range(count)
     ]
+    floats = Path(float_model).read_bytes()
     # Quantizer.calibrate would take moving averages, beyond which values are cut off.
     calibration = calibrator.Calibrator(
-        Path(float_model).read_bytes(),
-        num_threads=1,
-        qsv_update_func=qsv_utils.min_max_update,
+        floats, num_threads=1, qsv_update_func=qsv_utils.min_max_update
+    )
+    # It would run on XNNPACK, which fuses operators and so leaves some tensors empty.
+    calibration._tfl_interpreter = tfl_interpreter_utils.create_tfl_interpreter(
+        floats, use_xnnpack=False, num_threads=1
     )
     calibration.calibrate({SIGNATURE: rows}, recipe)
     job = quantizer.Quantizer(float_model, recipe.get_quantization_recipe())
