@@ -49,7 +49,7 @@ demo: setup ## Eight days of a pipeline that retrains itself, in some fifteen mi
 
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/configs -x", WORKERS=0 for one process)
-	@$(IN_ENV) python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(IN_ENV) python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-debian13
 test-debian13: ## make test and make run in a Debian 13 root, on the newest TFX (as root)

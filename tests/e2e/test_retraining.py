@@ -16,7 +16,7 @@ from examples.retraining import CONFIG, ROOT, Story, tell
 from pocketrec_device import Recommender
 from tests.e2e.commands import Forked, pocketrec
 
-pytestmark = [pytest.mark.e2e, pytest.mark.story]
+pytestmark = pytest.mark.e2e
 
 
 class QuickStory(Story):
