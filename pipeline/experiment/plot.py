@@ -13,6 +13,7 @@ from pipeline.experiment.grid import cell_name
 from pipeline.experiment.results import standard_error
 
 _LINES = ("-", "--", ":", "-.")
+_CHARACTERS_IN_A_ROW = 50
 _MARKERS = "osD^vP*X"
 
 
@@ -84,6 +85,9 @@ def plot(result: Mapping[str, Any], x_axis: int | None, file: Path) -> None:
     axis = "" if x_axis is None else result["axes"][x_axis]
     cells_axes.set(xlabel=axis, ylabel=metric, title=f"bars: {what}")
     cells_axes.set_xticks(range(len(labels)), labels)
+    if sum(map(len, labels)) > _CHARACTERS_IN_A_ROW:
+        for text in cells_axes.get_xticklabels():
+            text.set(rotation=25, ha="right", rotation_mode="anchor")
     cells_axes.margins(x=0.15)
     curves_axes.set(xlabel="epoch", ylabel=metric, title="at the chosen learning rates")
     if len(labels) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -622,6 +623,31 @@ def test_plots_are_png_files(grid: Grid, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.png"
         plot(result, drawn.x_axis, file)
         assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_long_names_of_cells_do_not_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    values = "".join(
+        f'values {{ label: "{word} of it is here" set: "train.batch_size={size}" }} '
+        for size, word in enumerate(("all", "much", "some", "little", "nothing"), 8)
+    )
+    axes = f'config: "base.pbtxt" name: "long" axes {{ name: "features" {values} }}'
+    drawn = load_grid(written(tmp_path, axes))
+    result, _ = run(drawn, FakeWork(by_rate), tmp_path / "out")
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    plot(result, drawn.x_axis, tmp_path / "plot.png")
+    [figure] = figures
+    figure.draw_without_rendering()
+    texts = figure.axes[0].get_xticklabels()
+    assert len(texts) == 5
+    # Slanted, they end below their ticks, a line's height or more from the next.
+    assert {text.get_rotation() for text in texts} == {25}
+    ends = [text.get_window_extent().x1 for text in texts]
+    assert all(b - a > 20 for a, b in itertools.pairwise(ends))
 
 
 class Terminal:
