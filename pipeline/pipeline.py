@@ -239,6 +239,7 @@ def _convert_gate_and_push(
             "name",
         ),
         code_digest=code_digest(
+            "components.child_process",
             "components.tflite_converter",
             "components.trainer",
             "components.transform",
@@ -283,7 +284,10 @@ def _evaluator(
         config=_config_text(config, "input", "data", "model", "eval"),
         gate=gate,
         code_digest=code_digest(
-            "components.evaluator", "components.tflite_converter", "pocketrec_device"
+            "components.child_process",
+            "components.evaluator",
+            "components.tflite_converter",
+            "pocketrec_device",
         ),
         **channels,
     )

@@ -171,6 +171,7 @@ def test_a_knob_of_buckets(knob: str, nodes: set[str]) -> None:
 
 
 PACKAGES = {
+    "components.child_process": {"TFLiteConverter", *GATES},
     "components.timeline_example_gen": {"TimelineExampleGen"},
     "components.example_validator": {"ExampleValidator"},
     "components.transform": {"Transform", "Trainer", "TFLiteConverter"},
