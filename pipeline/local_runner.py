@@ -18,6 +18,8 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.current_model.bundles import verify
 from components.current_model.current import current_digest, current_version, parts_of
+from components.tflite_pusher.component import TFLitePusher
+from components.tflite_pusher.executor import OUTCOME, PUSHED, VERSION
 from components.tflite_pusher.push import check_writable
 from components.timeline_example_gen.generate import DEFAULT_BEAM_ARGS
 from components.transform.vocabularies import check_given
@@ -134,8 +136,45 @@ def run(
             raise
         raise UserError(f"{progress.fail()}: {mistake}") from error
     with store as handle:
-        artifacts = _latest_artifacts(handle.store, config.name, progress.runs)
+        artifacts = {
+            run.node: _newest_outputs(handle.store, config.name, run.node)
+            for run in progress.runs
+        }
     return Run(progress.runs, artifacts)
+
+
+def pushed_between(pipeline: str, output: Path, begin: float, end: float) -> int | None:
+    """The version that the newest run has pushed, which may not have come further.
+
+    Args:
+      pipeline: its name.
+      output: folder of its artifacts and of ML Metadata.
+      begin: in seconds since 1970; a push that began earlier does not count.
+      end: nor one that began later.
+
+    Returns:
+      None if there is none.
+    """
+    database = output / METADATA
+    if not database.exists():
+        return None
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(
+        str(database)
+    )
+    node = TFLitePusher.__name__
+    with metadata.Metadata(connection) as handle:
+        executions = _executions(handle.store, pipeline, node)
+        if not executions:
+            return None
+        newest = executions[-1]
+        began = newest.create_time_since_epoch / 1000
+        if newest.last_known_state != newest.COMPLETE or not begin <= began <= end:
+            return None
+        pushed = _newest_outputs(handle.store, pipeline, node)["pushed_model"]
+    told = pushed.custom_properties
+    if told[OUTCOME].string_value != PUSHED:
+        return None
+    return int(told[VERSION].int_value)
 
 
 class _Runner(local_dag_runner.LocalDagRunner):
@@ -182,21 +221,14 @@ def _state(connection: metadata.Metadata, pipeline: str, node: str) -> str:
     return CACHED if latest.last_known_state == latest.CACHED else COMPLETE
 
 
-def _latest_artifacts(
-    store: Any, pipeline: str, runs: list[NodeRun]
-) -> dict[str, dict[str, Any]]:
-    """Outputs of each component's newest execution, by component and key."""
-    result: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        execution = _executions(store, pipeline, run.node)[-1]
-        events = [
-            event
-            for event in store.get_events_by_execution_ids([execution.id])
-            if event.type in (event.OUTPUT, event.DECLARED_OUTPUT)
-        ]
-        artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
-        by_id = {artifact.id: artifact for artifact in artifacts}
-        result[run.node] = {
-            event.path.steps[0].key: by_id[event.artifact_id] for event in events
-        }
-    return result
+def _newest_outputs(store: Any, pipeline: str, node: str) -> dict[str, Any]:
+    """Outputs of a component's newest execution, by key."""
+    execution = _executions(store, pipeline, node)[-1]
+    events = [
+        event
+        for event in store.get_events_by_execution_ids([execution.id])
+        if event.type in (event.OUTPUT, event.DECLARED_OUTPUT)
+    ]
+    artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
+    by_id = {artifact.id: artifact for artifact in artifacts}
+    return {event.path.steps[0].key: by_id[event.artifact_id] for event in events}

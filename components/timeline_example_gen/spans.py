@@ -212,7 +212,7 @@ def select(
     first = min(newest, max(newest - size + 1, existing[0]))
     wanted: Sequence[int] = range(first, newest + 1)
     if not whole:
-        earlier = [number for number in existing if number < newest]
+        earlier = [n for n in existing if n < newest and all(found[n, versions[n]])]
         wanted = [*earlier[max(len(earlier) - size + 1, 0) :], newest]
     for number in reversed(wanted):
         if number not in versions:

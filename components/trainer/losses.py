@@ -65,7 +65,8 @@ def batch_softmax(
       label_smoothing: see `global_softmax`. The mean over all items is estimated from
         the label and the others of the batch, each of these weighted by the ratio of
         how often it is there to how often that was to be expected (self-normalized
-        importance weights); items that are never a label are not in it.
+        importance weights); items that are never a label are not in it. The loss has a
+        constant beside it that depends on the batch, the gradient does not.
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.
@@ -111,7 +112,8 @@ def sampled_softmax(
       counts: bool [batch], which labels count.
       label_smoothing: see `global_softmax`. The mean over all items is estimated from
         the label and the sampled ones, each of these weighted by the inverse of how
-        often the sampler draws it (self-normalized importance weights).
+        often the sampler draws it (self-normalized importance weights). The loss has a
+        constant beside it that depends on the sample, the gradient does not.
 
     Returns:
       float32 scalar, in nats: the mean over the labels that count, 0 if none does.

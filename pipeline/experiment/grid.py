@@ -277,9 +277,11 @@ def _protocol(config: pb.RecommenderConfig) -> list[tuple[str, str]]:
 
 
 def _left_out(config: pb.RecommenderConfig) -> str:
-    """Which items are left out; those of a longer context are more."""
+    """Which items are left out; those of a longer history are more."""
     seen = str(pb.Seen.Name(config.model.seen))
-    if config.model.seen != pb.CONTEXT:
+    if config.model.seen == pb.TIMELINE:
+        return f"{seen} of {config.model.max_seen_length} items"
+    if config.model.seen == pb.KEPT:
         return seen
     item = features.item_feature_name(config)
     lengths = [

@@ -52,7 +52,11 @@ class Worker:
                 "examples": ["components.timeline_example_gen"],
                 "transform": ["components.transform", "components.example_validator"],
                 "training": ["components.trainer", "components.transform"],
-                "test": ["components.trainer", "components.tflite_converter"],
+                "test": [
+                    "components.child_process",
+                    "components.tflite_converter",
+                    "components.trainer",
+                ],
             }.items()
         }
         self._tensorflow = f"tensorflow {tf.__version__}"

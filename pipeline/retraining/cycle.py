@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import math
 import os
 import socket
 import sqlite3
@@ -19,7 +20,6 @@ from components.current_model.bundles import manifest_of
 from components.current_model.current import current_version, has_warm_start
 from components.lock import LockedError, locked
 from components.tflite_pusher import executor as pusher
-from components.tflite_pusher.versions import hit_rate
 from components.timeline_example_gen import spans
 from components.timeline_example_gen.fingerprint import data_fingerprint
 from components.timeline_example_gen.sources import open_source
@@ -37,12 +37,13 @@ _OUTCOMES = {
     pusher.NOT_BLESSED: status.REFUSED,
     pusher.ROLLED_BACK: status.REFUSED,
 }
+_LASTING_ERRORS = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
 # What may be gone at the next try: a network, a mounted folder, another process.
 _PASSING = {
     *(errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
     *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE),
     *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
-    *(errno.ENETRESET, errno.ENOTCONN, socket.EAI_AGAIN),
+    *(errno.ENETRESET, errno.ENOTCONN),
 }
 _PASSING_ERRORS = (
     LockedError,
@@ -180,12 +181,11 @@ def _place(folder: str) -> str:
 def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
     current = current_version(request.push_destination)
     found = status.read(request.output)
-    if pushed := _pushed_by_the_last(found.cycles, request.push_destination):
-        return pushed.key != key
-    if found.done is not None:
-        # What was pushed may have been removed since.
-        removed = current is None and any(one.version for one in found.cycles)
-        return found.done.key != key or removed
+    _, pushed = _cut_short(request, found.cycles)
+    if done := pushed or found.done:
+        # What was current may have been removed since.
+        removed = current is None and (done.version or done.replaces) is not None
+        return done.key != key or removed
     if request.from_scratch:
         return True
     # Where the status was lost, the current version tells what it was made from.
@@ -195,23 +195,25 @@ def _is_new(request: Request, key: str, window: spans.Window | None) -> bool:
     return bool(manifest["data"].get("spans") != list(window.spans))
 
 
-def _pushed_by_the_last(cycles: Sequence[Cycle], push_destination: str) -> Cycle | None:
-    """The last cycle as one that pushed, if it was cut short only after that."""
-    if not cycles or cycles[-1].outcome not in (*status.CUT_SHORT, status.RUNNING):
-        return None
-    last = cycles[-1]
-    current = current_version(push_destination)
-    if not last.key or current is None or current <= (last.replaces or 0):
-        return None
-    manifest = manifest_of(push_destination, current) or {"gates": {"tflite": []}}
-    metric, value = hit_rate(manifest["gates"]["tflite"])
-    return dataclasses.replace(
-        last,
-        outcome=status.PUSHED,
-        version=current,
-        metric=metric,
-        value=value,
-        message="cut short after it had pushed",
+def _cut_short(
+    request: Request, cycles: Sequence[Cycle]
+) -> tuple[Cycle, Cycle] | tuple[None, None]:
+    """The last cycle and what it counts as, if it was cut short after it had pushed."""
+    last = next((cycle for cycle in reversed(cycles) if cycle.key), None)
+    if last is None or last.outcome not in (*status.CUT_SHORT, status.RUNNING):
+        return None, None
+    version = local_runner.pushed_between(
+        request.config.name,
+        request.output,
+        status.seconds(last.started),
+        # To the second, like the beginning.
+        status.seconds(last.ended) + 1 if last.ended else math.inf,
+    )
+    if version is None:
+        return None, None
+    why = f"cut short after it had pushed: {last.message}".removesuffix(": ")
+    return last, dataclasses.replace(
+        last, outcome=status.PUSHED, version=version, message=why
     )
 
 
@@ -250,12 +252,11 @@ def _cycle(
     cycle = Cycle(status.now(), status.RUNNING, process=os.getpid())
     killed = status.begin(output, cycle, _place(request.push_destination))
     try:
-        before = status.read(output).cycles[:-1]
-        pushed = _pushed_by_the_last(before, request.push_destination)
-        if pushed is not None:
-            status.settle(output, pushed)
         for one in killed:
-            on_killed(pushed or one)
+            on_killed(one)
+        known, pushed = _cut_short(request, status.read(output).cycles)
+        if known is not None and pushed is not None:
+            status.settle(output, known, pushed)
         outlook = look(request)
         cycle = dataclasses.replace(
             cycle, span=outlook.span, key=outlook.key, replaces=outlook.current
@@ -264,7 +265,10 @@ def _cycle(
         ended = _run(request, outlook, cycle, echo)
     # Interrupts too: the status tells how each cycle has ended.
     except BaseException as error:
-        status.end(output, _failed(cycle, error))
+        try:
+            status.end(output, _failed(cycle, error))
+        except OSError as unwritten:
+            echo(f"warning: how the cycle ended is not written down: {unwritten}")
         raise
     status.end(output, ended)
     return ended
@@ -278,7 +282,7 @@ def _prune(request: Request, echo: Callable[[str], None]) -> None:
         )
     # What the cycle came to does not depend on it.
     except (OSError, sqlite3.Error) as error:
-        lines = [f"warning: nothing old is removed: {error}"]
+        lines = [f"warning: not all that is old is removed: {error}"]
     for line in lines:
         echo(line)
 
@@ -345,8 +349,13 @@ def is_passing(error: BaseException | None) -> bool:
       error: an exception; what caused it counts too.
     """
     while error is not None:
+        if isinstance(error, _LASTING_ERRORS):
+            return False
         if isinstance(error, _PASSING_ERRORS):
             return True
+        # Its numbers are not those of errno.
+        if isinstance(error, socket.gaierror):
+            return error.errno == socket.EAI_AGAIN
         if isinstance(error, OSError) and error.errno in _PASSING:
             return True
         hidden = None if error.__suppress_context__ else error.__context__

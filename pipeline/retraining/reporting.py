@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -95,8 +96,9 @@ def _post(url: str, event: dict[str, Any]) -> str:
             answer = requests.post(url, json=event, timeout=_WEBHOOK_SECONDS)
             answer.raise_for_status()
             answers.put("")
-        except requests.RequestException as error:
-            code = getattr(error.response, "status_code", "")
+        # Else a thread's error is printed, with the address, which may be a password.
+        except Exception as error:
+            code = getattr(getattr(error, "response", None), "status_code", "")
             answers.put(f"{type(error).__name__} {code}".rstrip())
 
     # The timeout of requests is for each piece of an answer, however many there are.
@@ -110,12 +112,11 @@ def _post(url: str, event: dict[str, Any]) -> str:
 def log(channels: Channels, event: dict[str, Any]) -> None:
     """Shows a line, and adds it to the log; three files of 5 MB are kept."""
     line = json.dumps({"time": status.now(), **event}, ensure_ascii=False)
-    click.echo(line, err=True)
-    try:
+    # The terminal may be a file on a full disk, and so is the log then: what there is
+    # to do goes on, and the webhook is told.
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
         channels.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        click.echo(f"{LOG_FILE}: {error}", err=True)
-        return
     handler = logging.handlers.RotatingFileHandler(
         channels.output / LOG_FILE,
         maxBytes=_LOG_BYTES,

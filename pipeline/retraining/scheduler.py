@@ -198,16 +198,15 @@ class Scheduler:
         )
         before = status.read(self._output).cycles
         code: int = tries(self._try, self._clock() + limit)
-        is_stopped = self._stopping.is_set()
-        if code == TEMPORARY_FAILURE and not is_stopped:
+        if code == TEMPORARY_FAILURE and not self._stopping.is_set():
             self._tell_of_silence(before)
         return code
 
     def _tell_of_silence(self, before: Sequence[Cycle]) -> None:
-        """Reports that no try could begin, and no other process has got anywhere."""
+        """Reports that no try could begin; another process may hold the folder."""
         if status.read(self._output).cycles == before:
             now = self._clock().isoformat(timespec="seconds")
-            text = "no try could begin: another process holds the output folder"
+            text = f"no try could begin, see {FOLDER}/"
             failed = Cycle(now, status.FAILED, ended=now, message=text)
             reporting.report(self._channels, failed)
 
@@ -267,8 +266,8 @@ class Scheduler:
 
         Which may be Beam's workers or a converter, when the cycle itself has ended.
         """
-        self._log(event="interrupted", message=why)
         process.send_signal(signal.SIGTERM)
+        self._log(event="interrupted", message=why)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
         with contextlib.suppress(ProcessLookupError):
@@ -308,6 +307,6 @@ def schedule_line(output: Path) -> str:
     if not path.exists() or not is_locked(str(path.parent)):
         return ""
     told = json.loads(path.read_text(encoding="utf-8"))
-    if datetime.datetime.fromisoformat(told["next_run"]) <= utc_now():
+    if is_locked(str(output)):
         return f"schedule: {told['cron']}, a cycle is at work"
     return f"schedule: {told['cron']}, next run {status.short(told['next_run'])} UTC"

@@ -210,13 +210,12 @@ def bury(
     return ended
 
 
-def settle(output: Path, cycle: Cycle) -> None:
-    """Replaces the last but one cycle, of which more is known now."""
+def settle(output: Path, known: Cycle, cycle: Cycle) -> None:
+    """Replaces a cycle that has ended, since more is known of it now."""
     status = read(output)
-    *before, known, last = status.cycles
     totals = _counted(status.totals, cycle.outcome)
-    totals[known.outcome] -= 1
-    cycles = (*before, cycle, last)
+    totals[known.outcome] = max(totals.get(known.outcome, 0) - 1, 0)
+    cycles = tuple(cycle if one == known else one for one in status.cycles)
     write(output, dataclasses.replace(status, cycles=cycles, totals=totals))
 
 

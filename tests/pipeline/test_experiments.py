@@ -197,7 +197,13 @@ WRONG = {
     "protocol": (
         'config: "base.pbtxt" axes { name: "a" values { set: "model.seen=KEPT" } '
         'values { set: "model.seen=TIMELINE" } }',
-        ["cell a TIMELINE: model.seen: 'TIMELINE'", "Expected KEPT"],
+        ["cell a TIMELINE: model.seen: 'TIMELINE of ", "Expected KEPT"],
+    ),
+    "length of the timeline": (
+        'config: "base.pbtxt" set: "model.seen=TIMELINE" axes { name: "a" '
+        'values { set: "model.max_seen_length=50" } '
+        'values { set: "model.max_seen_length=90" } }',
+        ["model.seen: 'TIMELINE of 90 items'", "Expected TIMELINE of 50 items"],
     ),
     "context left out": (
         'config: "base.pbtxt" set: "model.seen=CONTEXT" axes { name: "a" '

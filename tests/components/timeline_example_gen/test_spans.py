@@ -144,6 +144,14 @@ def test_a_window_that_need_not_be_whole_is_of_those_that_there_are(
         spans.select(patterns, names, "99", size, False)
 
 
+def test_a_window_that_need_not_be_whole_passes_over_spans_that_are_not() -> None:
+    patterns = [pattern("{SPAN}/a.csv"), pattern("{SPAN}/b.csv")]
+    names = ["1/a.csv", "1/b.csv", "2/a.csv", "3/a.csv", "3/b.csv"]
+    assert spans.select(patterns, names, "latest", 3, False).spans == (1, 3)
+    with pytest.raises(UserError, match="span 2 has no file"):
+        spans.select(patterns, names, "2", 1, False)
+
+
 @pytest.mark.parametrize(
     ("names", "span", "size", "parts"),
     [

@@ -16,11 +16,15 @@ import pytest
 import requests
 import tensorflow as tf
 from click.testing import CliRunner, Result
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.lock import LockedError, locked
+from components.tflite_pusher.executor import NOT_BLESSED, OUTCOME, PUSHED, VERSION
 from configs.errors import UserError
 from pipeline import local_runner
 from pipeline.cli import main
+from pipeline.paths import ARTIFACTS, METADATA
 from pipeline.retraining import cycle, housekeeping, reporting, scheduler, status
 from pipeline.retraining.cycle import is_passing
 from pipeline.retraining.status import Cycle
@@ -29,7 +33,6 @@ from tests.components.tflite_pusher.conftest import bundle
 
 CONFIG = ROOT / "configs" / "sample.pbtxt"
 SAMPLE = ROOT / "data" / "sample"
-GATES = {"tflite": [{"metric": "hr_10_test", "slice": "", "value": 0.25}]}
 
 
 def call(output: Path, *arguments: str, command: str = "retrain") -> Result:
@@ -82,6 +85,42 @@ def test_a_cycle_that_fails(
     monkeypatch.setattr(local_runner, "run", raising(UserError("again")))
     assert call(tmp_path).exit_code == 1
     assert len(status.read(tmp_path).cycles) == 2
+
+
+class PusherStore:
+    """ML Metadata of an output folder, as TFX leaves it after a push."""
+
+    def __init__(self, output: Path) -> None:
+        (output / ARTIFACTS).mkdir(exist_ok=True)
+        config = mlmd.ConnectionConfig()
+        config.sqlite.filename_uri = str(output / METADATA)
+        config.sqlite.connection_mode = config.sqlite.READWRITE_OPENCREATE
+        self._store = metadata_store.MetadataStore(config)
+
+    def add(self, pipeline: str, outcome: str, version: int) -> None:
+        store = self._store
+        contexts = []
+        for kind, name in (("node", f"{pipeline}.TFLitePusher"), ("pipeline_run", "a")):
+            number = store.put_context_type(mlmd.ContextType(name=kind))
+            contexts += store.put_contexts([mlmd.Context(type_id=number, name=name)])
+        kind = store.put_execution_type(mlmd.ExecutionType(name="TFLitePusher"))
+        done = mlmd.Execution.COMPLETE
+        execution = mlmd.Execution(type_id=kind, last_known_state=done)
+        [number] = store.put_executions([execution])
+        kind = store.put_artifact_type(mlmd.ArtifactType(name="PushedModel"))
+        artifact = mlmd.Artifact(type_id=kind, uri="pushed")
+        artifact.custom_properties[OUTCOME].string_value = outcome
+        artifact.custom_properties[VERSION].int_value = version
+        [artifact.id] = store.put_artifacts([artifact])
+        event = mlmd.Event(
+            artifact_id=artifact.id, execution_id=number, type=mlmd.Event.OUTPUT
+        )
+        event.path.steps.add().key = "pushed_model"
+        store.put_events([event])
+        store.put_attributions_and_associations(
+            [mlmd.Attribution(artifact_id=artifact.id, context_id=c) for c in contexts],
+            [mlmd.Association(execution_id=number, context_id=c) for c in contexts],
+        )
 
 
 def ended(outcome: str) -> Cycle:
@@ -167,60 +206,84 @@ def test_what_has_been_done_is_not_done_again(
 
 
 @pytest.mark.parametrize("how", ["it is stopped", "it is killed", "it fails"])
-@pytest.mark.parametrize("before", [None, 1])
+@pytest.mark.parametrize("between", [False, True])
 def test_what_was_pushed_before_a_cycle_was_cut_short_is_not_trained_again(
-    how: str, before: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: str, between: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push = tmp_path / "push"
-
-    def push_version(version: int) -> None:
-        bundle(push / "versions" / str(version) / "bundle", gates=GATES)
-        (push / "CURRENT").write_text(f"{version}\n")
+    store = PusherStore(tmp_path)
 
     def run(*_: object, **__: object) -> None:
-        push_version((before or 0) + 1)
+        bundle(push / "versions" / "2" / "bundle")
+        (push / "CURRENT").write_text("2\n")
+        store.add("sample", PUSHED, 2)
         raise SystemExit(143) if how == "it is stopped" else ValueError("a bug")
 
-    if before:
-        push_version(before)
     monkeypatch.setattr(local_runner, "check", lambda *_: None)
     monkeypatch.setattr(local_runner, "run", run)
-    options = ("--set", "train.seed=2", "--push-destination", str(push))
-    if before:
-        # Another cycle has come to a result since the first version.
-        done = dataclasses.replace(ended(status.REFUSED), key="another")
-        status.write(tmp_path, status.Status((done,)))
-    assert call(tmp_path, *options).exit_code != 0
+    # Another cycle has come to a result before.
+    done = dataclasses.replace(ended(status.REFUSED), key="another")
+    status.write(tmp_path, status.Status((done,)))
+    assert call(tmp_path).exit_code != 0
+    [_, last] = status.read(tmp_path).cycles
     if how == "it is killed":
-        found = status.read(tmp_path)
-        last = dataclasses.replace(found.cycles[-1], outcome="running", ended="")
-        cycles = (*found.cycles[:-1], last)
-        status.write(tmp_path, status.Status(cycles))
+        last = dataclasses.replace(last, outcome="running", ended="", message="")
+        status.write(tmp_path, status.Status((done, last)))
+    if between:
+        # A try that did not come so far as to look at the data.
+        found = status.read(tmp_path).cycles
+        status.write(tmp_path, status.Status((*found, ended(status.FAILED))))
 
-    assert "Nothing new" in call(tmp_path, *options, "--dry-run").output
-    again = call(tmp_path, *options)
+    assert "Nothing new" in call(tmp_path, "--dry-run").output
+    again = call(tmp_path)
     assert again.exit_code == 0, again.output
     assert "Nothing new" in again.output
-    *_, pushed, last = status.read(tmp_path).cycles
-    assert (pushed.outcome, pushed.version) == ("pushed", (before or 0) + 1)
-    assert (pushed.metric, pushed.value) == ("hr_10_test", 0.25)
-    assert last.outcome == "nothing new"
-    totals = {name: n for name, n in status.read(tmp_path).totals.items() if n}
-    assert totals == {"pushed": 1, "nothing new": 1}
+    cycles = status.read(tmp_path).cycles
+    [pushed] = [one for one in cycles if one.key == last.key and one.version]
+    assert (pushed.outcome, pushed.version) == ("pushed", 2)
+    assert pushed.message.startswith("cut short after it had pushed")
+    assert cycles[-1].outcome == "nothing new"
+    assert status.read(tmp_path).totals["pushed"] == 1
 
 
-def test_the_model_of_a_cycle_that_failed_before_it_pushed_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "who", ["nobody", "another pipeline", "a run since", "refused"]
+)
+def test_a_cycle_that_failed_before_it_pushed_is_made_again(
+    who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push = tmp_path / "push"
-    bundle(push / "versions" / "1" / "bundle", gates=GATES)
-    (push / "CURRENT").write_text("1\n")
     monkeypatch.setattr(local_runner, "check", lambda *_: None)
-    for _ in range(2):
-        monkeypatch.setattr(local_runner, "run", raising(UserError("no")))
-        failed = call(tmp_path, "--from-scratch", "--push-destination", str(push))
-        assert failed.exit_code == 1, failed.output
+    monkeypatch.setattr(local_runner, "run", raising(UserError("no")))
+    assert call(tmp_path).exit_code == 1
+    if who != "nobody":
+        bundle(push / "versions" / "1" / "bundle")
+        (push / "CURRENT").write_text("1\n")
+        store = PusherStore(tmp_path)
+        name = "other" if who == "another pipeline" else "sample"
+        outcome = NOT_BLESSED if who == "refused" else PUSHED
+        if who == "a run since":
+            [failed] = status.read(tmp_path).cycles
+            early = "2020-01-01T03:00:00+00:00"
+            long_ago = dataclasses.replace(failed, started=early, ended=early)
+            status.write(tmp_path, status.Status((long_ago,)))
+        store.add(name, outcome, 1)
+    assert "Nothing new" not in call(tmp_path, "--dry-run").output
+    assert call(tmp_path).exit_code == 1
     assert [c.outcome for c in status.read(tmp_path).cycles] == ["failed", "failed"]
+
+
+def test_a_refused_model_ends_it_where_nothing_is_current(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every cycle would train the same again."""
+    monkeypatch.setattr(local_runner, "run", raising(AssertionError("it ran")))
+    call(tmp_path)
+    [failed] = status.read(tmp_path).cycles
+    pushed = dataclasses.replace(failed, outcome=status.PUSHED, version=1, key="b")
+    refused = dataclasses.replace(failed, outcome=status.REFUSED)
+    status.write(tmp_path, status.Status((pushed, refused)))
+    assert "Nothing new" in call(tmp_path, "--dry-run").output
 
 
 def test_a_destination_that_was_removed_is_filled_again(
@@ -231,11 +294,10 @@ def test_a_destination_that_was_removed_is_filled_again(
     call(tmp_path)
     [failed] = status.read(tmp_path).cycles
     pushed = dataclasses.replace(failed, outcome=status.PUSHED, version=1)
-    refused = dataclasses.replace(failed, outcome=status.REFUSED)
-    status.write(tmp_path, status.Status((refused,)))
-    assert "Nothing new" in call(tmp_path, "--dry-run").output
-    status.write(tmp_path, status.Status((pushed, refused)))
-    assert "Training begins from scratch" in call(tmp_path, "--dry-run").output
+    refused = dataclasses.replace(failed, outcome=status.REFUSED, replaces=1)
+    for done in (pushed, refused):
+        status.write(tmp_path, status.Status((done,)))
+        assert "Training begins from scratch" in call(tmp_path, "--dry-run").output
 
 
 def test_a_full_disk_can_free_itself(
@@ -371,6 +433,7 @@ def test_what_may_pass() -> None:
     except UserError as error:
         assert not is_passing(error)
     assert not is_passing(UserError("bad input"))
+    assert not is_passing(requests.exceptions.SSLError("certificate has expired"))
     assert not is_passing(socket.gaierror(socket.EAI_NONAME, "Name not known"))
     assert not is_passing(OSError(errno.EACCES, "denied"))
     assert not is_passing(None)
