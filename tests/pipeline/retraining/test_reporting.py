@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import http.server
 import json
 import math
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -147,6 +149,30 @@ def test_a_webhook_that_answers_for_ever_is_not_waited_for(
     reporting.report(Channels("shop", tmp_path, webhook=webhook.url), REFUSED)
     over.set()
     assert lines(tmp_path)[-1]["message"] == "127.0.0.1: no answer in 0.5 s"
+
+
+def test_a_terminal_that_is_a_file_on_a_full_disk_silences_nobody(
+    webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(click, "echo", full)
+    reporting.report(Channels("shop", tmp_path, webhook=webhook.url), REFUSED)
+    assert len(webhook.received) == 1
+    assert [line["event"] for line in lines(tmp_path)] == ["cycle"]
+
+
+def test_a_webhook_that_fails_in_an_unknown_way_is_logged_without_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(url: str, **_: object) -> None:
+        raise RuntimeError(f"{url} is odd")
+
+    monkeypatch.setattr(reporting.requests, "post", post)
+    url = "https://alarm.example/secret"
+    reporting.report(Channels("shop", tmp_path, webhook=url), REFUSED)
+    assert lines(tmp_path)[-1]["message"] == "alarm.example: RuntimeError"
 
 
 @pytest.mark.parametrize(
