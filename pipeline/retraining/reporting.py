@@ -116,6 +116,7 @@ def log(channels: Channels, event: dict[str, Any]) -> None:
     # to do goes on, and the webhook is told.
     with contextlib.suppress(OSError):
         click.echo(line, err=True)
+    with contextlib.suppress(OSError):
         channels.output.mkdir(parents=True, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
         channels.output / LOG_FILE,
