@@ -159,10 +159,13 @@ class Scheduler:
         try:
             yield
         except (OSError, UserError) as error:
-            now = self._clock().isoformat(timespec="seconds")
-            text = f"the scheduler: {error}"
-            failed = Cycle(now, status.FAILED, ended=now, message=text)
-            reporting.report(self._channels, failed)
+            self._tell_failure(f"the scheduler: {error}")
+
+    def _tell_failure(self, message: str) -> None:
+        """Reports what is no cycle's own failure, so that no status has it."""
+        now = self._clock().isoformat(timespec="seconds")
+        failed = Cycle(now, status.FAILED, ended=now, message=message)
+        reporting.report(self._channels, failed)
 
     def _starts(self) -> Iterator[datetime.datetime]:
         cycles = status.read(self._output).cycles
@@ -198,17 +201,11 @@ class Scheduler:
         )
         before = status.read(self._output).cycles
         code: int = tries(self._try, self._clock() + limit)
-        if code == TEMPORARY_FAILURE and not self._stopping.is_set():
-            self._tell_of_silence(before)
+        is_silent = status.read(self._output).cycles == before
+        if code == TEMPORARY_FAILURE and is_silent and not self._stopping.is_set():
+            # Another process may hold the folder.
+            self._tell_failure(f"no try could begin, see {FOLDER}/")
         return code
-
-    def _tell_of_silence(self, before: Sequence[Cycle]) -> None:
-        """Reports that no try could begin; another process may hold the folder."""
-        if status.read(self._output).cycles == before:
-            now = self._clock().isoformat(timespec="seconds")
-            text = f"no try could begin, see {FOLDER}/"
-            failed = Cycle(now, status.FAILED, ended=now, message=text)
-            reporting.report(self._channels, failed)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         assert state.next_action is not None
